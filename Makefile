@@ -1,0 +1,51 @@
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help leaderboard boards test lint bench weights schema clean
+
+help:
+	@echo "make leaderboard   set up, run the default suite, say where the board is"
+	@echo "make test          set up, run the tests"
+	@echo "make lint          ruff, mypy --strict, the exported JSON Schema"
+	@echo "make boards        run portraits-v1 and regenerate results/portraits-v1"
+	@echo "make bench         speed and memory as ratios"
+	@echo "make weights       train the referees of the portraits suites anew"
+	@echo "make schema        export the JSON Schema of a record"
+
+$(VENV)/.base: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@
+
+leaderboard: $(VENV)/.base
+	@$(BIN)/anonbench run portraits-smoke --out leaderboard/portraits-smoke
+
+boards: $(VENV)/.base
+	$(BIN)/anonbench run portraits-v1 --out results/portraits-v1
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m benchmark.schema --check docs/record.schema.json
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.bench
+
+weights: $(VENV)/.base
+	$(BIN)/python -m suites.train portraits-smoke portraits-v1
+
+schema: $(VENV)/.dev
+	$(BIN)/python -m benchmark.schema docs/record.schema.json
+
+clean:
+	rm -rf $(VENV) leaderboard build *.egg-info
