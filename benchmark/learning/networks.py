@@ -1,0 +1,87 @@
+"""Architectures by name. Every network takes float RGB in [0, 1], ``[N, 3, H, W]``, and returns logits ``[N, C]``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmark.errors import UsageError, did_you_mean
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions around a shortcut (He et al. 2016), optionally halving the resolution."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """``[N, inputs, H, W]`` to ``[N, outputs, H / stride, W / stride]``."""
+        return torch.relu(self.body(features) + self.shortcut(features))
+
+
+class SmallResNet(nn.Module):
+    """A residual network small enough to train on a laptop: stem of stride 2, one block per width, global mean.
+
+    Args:
+        classes: number of logits.
+        width: channels after the stem; the blocks have 1, 2, 4 and 5 times as many.
+    """
+
+    def __init__(self, classes: int, width: int = 24) -> None:
+        super().__init__()
+        widths = (width, 2 * width, 4 * width, 5 * width)
+        self.stem = nn.Sequential(nn.Conv2d(3, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        blocks, inputs = [], width
+        for index, outputs in enumerate(widths):
+            blocks.append(ResidualBlock(inputs, outputs, 1 if index == 0 else 2))
+            inputs = outputs
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(inputs, classes)
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """Features before the last layer: ``[N, 5 * width]``."""
+        features: torch.Tensor = self.blocks(self.stem((images - 0.5) * 4))
+        return features.mean((2, 3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits ``[N, classes]``."""
+        logits: torch.Tensor = self.head(self.embed(images))
+        return logits
+
+
+def _convnext_base(classes: int) -> nn.Module:
+    from torchvision.models import convnext_base
+
+    network: nn.Module = convnext_base(weights=None)
+    classifier = network.classifier
+    assert isinstance(classifier, nn.Sequential)
+    last = classifier[2]
+    assert isinstance(last, nn.Linear)
+    classifier[2] = nn.Linear(last.in_features, classes)
+    return network
+
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"small-resnet": SmallResNet, "convnext-base": _convnext_base}
+
+
+def build_network(name: str, classes: int, **params: Any) -> nn.Module:
+    """A freshly initialised network.
+
+    Raises:
+        UsageError: there is no architecture of that name.
+    """
+    if name not in ARCHITECTURES:
+        raise UsageError(f"no architecture is called '{name}'.{did_you_mean(name, ARCHITECTURES)}")
+    return ARCHITECTURES[name](classes, **params)

@@ -1,0 +1,217 @@
+"""The street: cells of entrant x suite x seed, each anonymized, scored and recorded, none stopping another."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import benchmark
+from benchmark import machine
+from benchmark.decode import encode_png
+from benchmark.errors import NothingComparable
+from benchmark.learning.classifier import SCORING_BATCH
+from benchmark.protocols import Report, Scores, Suite, quiet
+from benchmark.records import Cost, Coverage, Example, Record, RunFacts, read_record
+from benchmark.registry import Entrant
+from benchmark.release import EntrantFailed, Release, Settings, cell_key, find_release, load_released, make_release
+from benchmark.scoring import Scorer, per_image_rows
+from benchmark.store import Store, write_atomic
+
+EXAMPLES = 4
+
+
+@dataclass
+class Pipeline:
+    """Everything a run shares between its cells.
+
+    Attributes:
+        suite: what is measured on.
+        store: where releases and scores are kept.
+        out: folder of the records.
+        settings: how to run.
+        report: shows progress.
+        command: what was typed, for the records.
+    """
+
+    suite: Suite
+    store: Store
+    out: Path
+    settings: Settings = field(default_factory=Settings)
+    report: Report = quiet
+    command: str = field(default_factory=lambda: shlex.join(["anonbench", *sys.argv[1:]]))
+
+    def __post_init__(self) -> None:
+        self.scorer = Scorer(self.store, self.suite, self.report)
+
+    def anonymize(self, entrant: Entrant, seed: int) -> Release:
+        """Step 1 for one cell.
+
+        Raises:
+            EntrantFailed: the entrant broke.
+        """
+        return make_release(self.store, self.suite, entrant, seed, self.settings, self.report)
+
+    def score(self, entrant: Entrant, seed: int) -> Record:
+        """Step 2 for one cell that is anonymized already; writes and returns its record.
+
+        Raises:
+            NothingComparable: it is not anonymized yet.
+        """
+        release = find_release(self.store, cell_key(self.suite, entrant, seed))
+        if release is None:
+            name = self.suite.facts.name
+            raise NothingComparable(
+                f"{entrant.spec} is not anonymized yet. Try: anonbench anonymize {name} -e '{entrant.spec}'"
+            )
+        return self._recorded(entrant, seed, release, _now())
+
+    def run(self, entrant: Entrant, seed: int) -> Record:
+        """Steps 1 and 2 for one cell; a failing entrant gives a record that says so."""
+        started = _now()
+        try:
+            release = self.anonymize(entrant, seed)
+        except EntrantFailed as failed:
+            return self._write(self._failed(entrant, seed, failed, started), None)
+        return self._recorded(entrant, seed, release, started)
+
+    def _recorded(self, entrant: Entrant, seed: int, release: Release, started: str) -> Record:
+        known = self.scorer.known(release) is not None
+        scores = self.scorer.score(entrant, seed, release, self.settings)
+        reused = [name for name, found in (("released", release.reused), ("scores", known)) if found]
+        record = self._record(entrant, seed, started, reused).model_copy(
+            update={
+                "scores": tuple(part.score for part in scores),
+                "release_sha256": release.sha256,
+                "notes": dict(release.notes),
+                "coverage": Coverage(n_expected=len(release), n_output=len(release), n_scored=len(release), n_failed=0),
+                "cost": Cost(
+                    seconds_per_image=release.seconds / max(1, len(release)),
+                    seconds_fit=release.seconds_fit,
+                    peak_memory_mb=release.peak_memory_mb,
+                ),
+                "examples": _examples(release.keys, self.suite.facts.shows_faces),
+            }
+        )
+        return self._write(record, (release, scores))
+
+    def _failed(self, entrant: Entrant, seed: int, failed: EntrantFailed, started: str) -> Record:
+        expected = next(split.n_images for split in self.suite.facts.splits if split.name == "probe")
+        coverage = Coverage(n_expected=expected, n_output=0, n_scored=0, n_failed=expected, failures=(failed.failure,))
+        record = self._record(entrant, seed, started, [])
+        return record.model_copy(update={"status": "failed", "coverage": coverage})
+
+    def _record(self, entrant: Entrant, seed: int, started: str, reused: Sequence[str]) -> Record:
+        commit, dirty = machine.harness_commit()
+        run = RunFacts(
+            seed=seed,
+            batch_size=self.settings.batch_size,
+            scoring_batch=SCORING_BATCH,
+            threads=self.settings.threads,
+            device=self.settings.device,
+            harness_version=benchmark.__version__,
+            harness_commit=commit,
+            harness_dirty=dirty,
+            python=sys.version.split()[0],
+            packages=machine.packages(),
+            machine=machine.describe_machine(),
+            command=self.command,
+            started_utc=started,
+            ended_utc=_now(),
+            reused=tuple(reused),
+        )
+        return Record(
+            created_utc=run.ended_utc,
+            status="ok",
+            entry=entrant.facts,
+            suite=self.suite.facts,
+            seed=seed,
+            metrics=self.scorer.cards,
+            scores=(),
+            coverage=Coverage(n_expected=0, n_output=0, n_scored=0, n_failed=0),
+            run=run,
+            cost=Cost(),
+        )
+
+    def _write(self, record: Record, made: tuple[Release, list[Scores]] | None) -> Record:
+        """Keeps the record, last of its files; one that says the same as before stays as it was."""
+        record = record.identified()
+        folder = record_folder(self.out, record)
+        before = _readable(folder / "record.json")
+        if before is not None and before.result_id == record.result_id:
+            return before
+        if before is not None:
+            record = record.model_copy(update={"supersedes": before.result_id})
+        if made is not None:
+            self._write_beside(folder, record, *made)
+        write_atomic(folder / "environment.txt", machine.environment_text().encode())
+        write_atomic(folder / "record.json", (record.model_dump_json(indent=1) + "\n").encode())
+        return record
+
+    def _write_beside(self, folder: Path, record: Record, release: Release, scores: list[Scores]) -> None:
+        original = self.scorer.original
+        write_atomic(folder / "per_image.parquet", parquet(per_image_rows(original, scores, record.seed)))
+        if not record.examples:
+            return
+        released = load_released(self.store, release, original)
+        assert released is not None
+        for row, example in zip(_example_rows(len(original)), record.examples, strict=True):
+            write_atomic(folder / example.original, encode_png(original.images[row]))
+            write_atomic(folder / example.released, encode_png(released.images[row]))
+
+
+def record_folder(out: Path, record: Record) -> Path:
+    """Where a record lives: the path says what is inside."""
+    from benchmark.specs import parse_spec
+
+    return out / "records" / parse_spec(record.entry.name).slug / f"seed-{record.seed}"
+
+
+def _readable(path: Path) -> Record | None:
+    try:
+        return read_record(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _example_rows(count: int) -> list[int]:
+    """Images spread evenly over the set, which is sorted by person."""
+    return torch.linspace(0, count - 1, min(EXAMPLES, count)).round().long().tolist()
+
+
+def _examples(keys: Sequence[str], shown: bool) -> tuple[Example, ...]:
+    if not shown:
+        return ()
+    return tuple(
+        Example(key=keys[row], original=f"examples/{row}-original.png", released=f"examples/{row}-released.png")
+        for row in _example_rows(len(keys))
+    )
+
+
+def parquet(columns: Mapping[str, list[Any]]) -> bytes:
+    """A table as the bytes of a Parquet file."""
+    import pandas as pd
+
+    buffer = io.BytesIO()
+    frame = pd.DataFrame(dict(columns))
+    for name in ("image_id", "identity_id", "metric", "status"):
+        frame[name] = frame[name].astype("category")
+    frame.to_parquet(buffer, index=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def run_all(pipeline: Pipeline, entrants: Sequence[Entrant], seed: int) -> Iterator[Record]:
+    """Runs every entrant in turn and yields its record as soon as it is written."""
+    for entrant in entrants:
+        yield pipeline.run(entrant, seed)

@@ -1,0 +1,58 @@
+"""Progress bars on a terminal, one plain line per finished piece of work in a log file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmark.protocols import Progress as Advance
+from benchmark.protocols import Report
+
+
+def reporter(console: Console) -> Report:
+    """A report on ``console``: bars where it is a terminal, lines where it is not."""
+    return _bars(console) if console.is_terminal else _lines(console)
+
+
+def _bars(console: Console) -> Report:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+
+    @contextmanager
+    def report(title: str, total: int) -> Iterator[Advance]:
+        with Progress(*columns, console=console, transient=True) as bars:
+            task = bars.add_task(title, total=total)
+            yield lambda count: bars.advance(task, count)
+
+    return report
+
+
+def _lines(console: Console) -> Report:
+    @contextmanager
+    def report(title: str, total: int) -> Iterator[Advance]:
+        counter = _TenthsCounter(console, title, total)
+        yield counter.advance
+
+    return report
+
+
+class _TenthsCounter:
+    """Prints a line at the start and whenever another quarter of long work is done."""
+
+    def __init__(self, console: Console, title: str, total: int) -> None:
+        self.console, self.title, self.total, self.done, self.quarter = console, title, total, 0, 0
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        quarter = 4 * self.done // max(1, self.total)
+        if quarter > self.quarter:
+            self.quarter = quarter
+            self.console.print(f"{self.title}: {self.done} of {self.total}", markup=False, highlight=False)

@@ -1,0 +1,183 @@
+"""The interfaces between the rooms: small structural protocols and the plain data they exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.images import ImageSet, Released
+    from benchmark.learning.classifier import Classifier
+    from benchmark.records import MetricCard, Score, SuiteFacts
+
+Progress = Callable[[int], None]
+"""Called with the number of images just finished."""
+
+
+def silent(_: int) -> None:
+    """The progress callback of whoever does not want to hear."""
+
+
+class Report(Protocol):
+    """Shows that long work goes on."""
+
+    def __call__(self, title: str, total: int) -> AbstractContextManager[Progress]:
+        """Opens a piece of work of ``total`` images."""
+        ...
+
+
+def quiet(title: str, total: int) -> AbstractContextManager[Progress]:
+    """A report that nobody reads."""
+    return nullcontext(silent)
+
+
+@dataclass(frozen=True)
+class Controller:
+    """What the person who anonymizes has at hand besides the images.
+
+    An anonymizer finds here only what it declared in ``uses``; everything else is None.
+
+    Attributes:
+        seed: seed of all randomness of this run.
+        device: torch device name to compute on.
+        batch_size: images per batch; the released bytes must not depend on it.
+        train: images of other people, with labels (``uses`` "train").
+        recogniser: a classifier of the people in the set, with gradients (``uses`` "recogniser").
+        progress: tell it how many images were just finished.
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    batch_size: int = 64
+    train: ImageSet | None = None
+    recogniser: Classifier | None = None
+    progress: Progress = silent
+
+
+USES = frozenset({"identity", "attributes", "landmarks", "train", "recogniser"})
+"""What an anonymizer can declare to use; the board shows it, and nothing else is handed over."""
+
+
+@runtime_checkable
+class Anonymizer(Protocol):
+    """Turns images into released images.
+
+    Optional class attributes: ``uses`` (subset of ``USES``, default none), ``shardable`` (True if every image is
+    treated by itself, so that the set may be cut into parts, default False), ``deterministic`` (default True), and
+    an optional method ``fit(train, controller)``.
+    """
+
+    def anonymize(self, images: ImageSet, controller: Controller) -> Released:
+        """Returns one released image for every image of ``images``, in the same order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Referees:
+    """The frozen models of a suite.
+
+    Attributes:
+        recogniser: closed-set classifier of the evaluated people, trained on their enrol photographs; None
+            where the data have no identities.
+        attributes: one classifier per attribute, trained on other people.
+    """
+
+    recogniser: Classifier | None = None
+    attributes: Mapping[str, Classifier] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a metric returns: one score and, where they exist, the values it was made from.
+
+    Attributes:
+        score: value, interval and status.
+        per_image: float64 ``[N]`` by column name, in the order of the images.
+    """
+
+    score: Score
+    per_image: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """Compares released images with their originals."""
+
+    @property
+    def card(self) -> MetricCard:
+        """Name, unit, direction, range, source, version and needs."""
+        ...
+
+    def score(self, original: ImageSet, released: ImageSet, referees: Referees) -> Scores:
+        """Scores ``released`` (same keys and order as ``original``)."""
+        ...
+
+
+class Suite(Protocol):
+    """Data set, splits, referees, metrics and default entrants, under one name, version and hash."""
+
+    @property
+    def facts(self) -> SuiteFacts:
+        """Everything a record says about the suite, its hash included."""
+        ...
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """Specs of the metrics, as ``name(param=value)``."""
+        ...
+
+    @property
+    def entrants(self) -> Sequence[str]:
+        """Specs of the entrants that run when none is named."""
+        ...
+
+    def images(self, split: str, report: Report = quiet) -> ImageSet:
+        """One of ``background``, ``enrol``, ``probe``, ``spare``; probe images are what is anonymized."""
+        ...
+
+    def referees(self, report: Report = quiet) -> Referees:
+        """The frozen models, loaded by hash, or trained once and kept by content."""
+        ...
+
+
+@dataclass(frozen=True)
+class SuiteOptions:
+    """What the command line says about a suite.
+
+    Attributes:
+        store: where rendered images and trained referees are kept.
+        data: the folder with the data, for suites that read one.
+        size: side of the images in pixels, for suites that let one choose.
+        groups: cut points of numeric attributes by name.
+        referee: architecture of referees that have to be trained.
+        device: torch device name to train and score on.
+    """
+
+    store: Path
+    data: Path | None = None
+    size: int | None = None
+    groups: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    referee: str | None = None
+    device: str = "cpu"
+
+
+class SuiteFactory(Protocol):
+    """What is registered under ``anonbench.suites``."""
+
+    title: str
+    """One line for listings."""
+    whereabouts: str
+    """Where the data come from, for listings."""
+
+    def describe(self) -> Mapping[str, str]:
+        """More for who asks about this suite alone, by field."""
+        ...
+
+    def __call__(self, options: SuiteOptions) -> Suite:
+        """Opens the suite."""
+        ...

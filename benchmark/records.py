@@ -1,0 +1,314 @@
+"""Records: one immutable JSON per entrant x suite x seed. Nothing on a board comes from anywhere else."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+
+from benchmark.hashing import sha256_json
+
+SCHEMA_VERSION = 1
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be finite; a missing value is a status with a reason")
+    return value
+
+
+Finite = Annotated[float, AfterValidator(_finite)]
+Group = Literal["privacy", "utility", "quality", "cost"]
+Status = Literal["ok", "unavailable", "not-applicable", "failed"]
+ParamValue = bool | int | float | str
+
+
+class Part(BaseModel):
+    """Base of every part of a record: unknown fields are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MetricCard(Part):
+    """What a metric measures and how to read it."""
+
+    name: str
+    """The spec that identifies the metric, parameters included: ``f1(attribute=gender)``."""
+    version: int
+    title: str
+    """Heading of its column."""
+    group: Group
+    unit: str
+    """``share`` (0..1), ``dB``, ``grey levels²``, ..."""
+    higher_is_better: bool
+    range: tuple[Finite | None, Finite | None]
+    """Smallest and largest possible value, None where unbounded."""
+    definition: str
+    """One or two sentences that pin down the formula."""
+    source: str = ""
+    """Paper or package the definition follows."""
+    weights: dict[str, str] = {}
+    """sha256 by name of the models it was computed with."""
+
+
+class Interval(Part):
+    """A confidence interval."""
+
+    level: Finite
+    method: str
+    low: Finite
+    high: Finite
+    seed: int
+    resamples: int
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"interval from {self.low} to {self.high} is upside down")
+        return self
+
+
+class Score(Part):
+    """One number of one entrant, or the reason why there is none."""
+
+    metric: str
+    value: Finite | None = None
+    status: Status = "ok"
+    reason: str = ""
+    """Why the status is not ``ok``."""
+    remedy: str = ""
+    """What to type to mend it."""
+    n: int = 0
+    """Number of images behind the value."""
+    n_clusters: int = 0
+    """Number of people behind the value."""
+    interval: Interval | None = None
+    anchors: dict[str, Finite] = {}
+    """Values on the same scale to hold it against: ``chance``, ``originals``, ``always-majority``."""
+    details: dict[str, Finite] = {}
+    """Other numbers that belong to it: ``identical images``, ``PSNR of the mean MSE``."""
+
+    @model_validator(mode="after")
+    def _value_or_reason(self) -> Self:
+        if (self.value is None) == (self.status == "ok"):
+            raise ValueError(f"{self.metric}: a score has a value if and only if its status is 'ok'")
+        if self.value is None and not self.reason:
+            raise ValueError(f"{self.metric}: status '{self.status}' needs a reason")
+        return self
+
+
+class Weights(Part):
+    """A model file somebody used."""
+
+    name: str
+    sha256: str
+    licence: str = ""
+    url: str = ""
+
+
+class EntrantFacts(Part):
+    """Who was measured."""
+
+    name: str
+    """The spec with given parameters, ``blur(kernel=9)``: one row of the board."""
+    family: str
+    params: dict[str, ParamValue]
+    """All parameters, defaults expanded."""
+    kind: Literal["python", "process", "precomputed"] = "python"
+    version: str = ""
+    entry_hash: str
+    """sha256 over the source files of the method."""
+    uses: tuple[str, ...] = ()
+    deterministic: bool = True
+    display_name: str = ""
+    description: str = ""
+    source: str = ""
+    authors: str = ""
+    licence: str = ""
+    code_url: str = ""
+    weights: tuple[Weights, ...] = ()
+    training_data: tuple[str, ...] = ()
+    control: bool = False
+    """A row that exists to check the benchmark (``identity``, ``black``)."""
+
+
+class SplitFacts(Part):
+    """One split of a suite's data."""
+
+    name: str
+    n_images: int
+    n_identities: int
+    manifest_sha256: str
+
+
+class SuiteFacts(Part):
+    """What was measured on."""
+
+    name: str
+    version: str
+    suite_hash: str
+    """sha256 of the whole definition: data, splits, referees, metrics, seeds."""
+    title: str
+    description: str = ""
+    licence: str = ""
+    image_size: int
+    """Side of the square images in pixels."""
+    splits: tuple[SplitFacts, ...]
+    attributes: dict[str, tuple[str, ...]] = {}
+    """Classes by attribute."""
+    referees: tuple[Weights, ...] = ()
+    seed: int = 0
+    synthetic: bool = False
+    shows_faces: bool = True
+    """Whether the licence lets a board show the images."""
+    image_rule: str = ""
+    """Decode, crop and resize as one sentence."""
+
+
+class Machine(Part):
+    """Where it ran."""
+
+    system: str
+    machine: str
+    processor: str
+    cores: int
+    memory_gib: Finite
+    gpus: tuple[str, ...] = ()
+
+
+class RunFacts(Part):
+    """How it ran. Volatile: not part of the result's identity."""
+
+    seed: int
+    batch_size: int
+    scoring_batch: int
+    threads: int
+    device: str
+    harness_version: str
+    harness_commit: str = ""
+    harness_dirty: bool | None = None
+    python: str
+    packages: dict[str, str]
+    machine: Machine
+    command: str
+    started_utc: str
+    ended_utc: str
+    reused: tuple[str, ...] = ()
+    """Steps that were taken from the store: ``released``, ``scores``."""
+
+
+class Cost(Part):
+    """What it cost to release the images. Volatile."""
+
+    seconds_per_image: Finite | None = None
+    seconds_fit: Finite | None = None
+    peak_memory_mb: Finite | None = None
+    """Largest resident memory of the process above what it held before, in MB (10^6 bytes)."""
+    note: str = ""
+
+
+class Failure(Part):
+    """Something that went wrong with an image or with the entrant as a whole."""
+
+    stage: Literal["build", "fit", "anonymize", "score"]
+    kind: Literal["entrant", "environment", "ambiguous"]
+    message: str
+    key: str = ""
+    """The image, or empty for all of them."""
+
+
+class Coverage(Part):
+    """How many images there are; the denominator is always ``n_expected``."""
+
+    n_expected: int
+    n_output: int
+    n_scored: int
+    n_failed: int
+    failures: tuple[Failure, ...] = ()
+
+
+class Example(Part):
+    """One pair of pictures for the entrant's page."""
+
+    key: str
+    original: str
+    """File beside the record, relative, PNG."""
+    released: str
+
+
+class Claims(Part):
+    """Who says so."""
+
+    self_reported: bool = False
+    reproduced_by: str = ""
+    reproduced_utc: str = ""
+    max_abs_diff: Finite | None = None
+
+
+class Invalidation(Part):
+    """Why a record no longer counts."""
+
+    by: str
+    when: str
+    reason: str
+
+
+VOLATILE = {"result_id", "created_utc", "run", "cost", "claims", "supersedes", "invalidated"}
+
+
+class Record(Part):
+    """The result of one entrant on one suite under one seed."""
+
+    schema_version: Literal[1] = 1
+    result_id: str = ""
+    """sha256 of the record without its volatile parts (times, costs, machine)."""
+    created_utc: str
+    status: Literal["ok", "partial", "failed"]
+    supersedes: str = ""
+    invalidated: Invalidation | None = None
+    entry: EntrantFacts
+    suite: SuiteFacts
+    seed: int
+    metrics: tuple[MetricCard, ...]
+    scores: tuple[Score, ...]
+    release_sha256: str = ""
+    """sha256 over keys and bytes of the released images."""
+    notes: dict[str, str] = {}
+    """Short facts the entrant published about its release."""
+    coverage: Coverage
+    examples: tuple[Example, ...] = ()
+    run: RunFacts
+    cost: Cost
+    claims: Claims = Claims()
+
+    @model_validator(mode="after")
+    def _every_score_has_a_card(self) -> Self:
+        orphans = sorted({score.metric for score in self.scores} - {card.name for card in self.metrics})
+        if orphans:
+            raise ValueError(f"score '{orphans[0]}' has no metric card")
+        return self
+
+    def score(self, metric: str) -> Score | None:
+        """The score of ``metric``, or None."""
+        return next((score for score in self.scores if score.metric == metric), None)
+
+    def identified(self) -> Record:
+        """The record with its ``result_id`` filled in."""
+        return self.model_copy(update={"result_id": result_id(self)})
+
+
+def result_id(record: Record) -> str:
+    """sha256 of what does not change between two runs of the same thing."""
+    return sha256_json(record.model_dump(mode="json", exclude=VOLATILE))
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a record."""
+    return Record.model_json_schema()
+
+
+def read_record(path: Path) -> Record:
+    """Reads and validates one record file."""
+    return Record.model_validate_json(path.read_bytes())

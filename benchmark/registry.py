@@ -1,0 +1,125 @@
+"""What can be named on the command line: built-ins and strangers' packages, found through the same entry points."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmark.errors import EntrantError, EnvironmentProblem, UsageError, did_you_mean
+from benchmark.hashing import sha256_json
+from benchmark.protocols import USES, Anonymizer, Metric
+from benchmark.records import EntrantFacts
+from benchmark.specs import Spec, construct, expanded, parse_spec
+
+Kind = Literal["anonymizers", "metrics", "suites"]
+
+
+@cache
+def _points(kind: Kind) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=f"anonbench.{kind}")}
+
+
+def names(kind: Kind) -> list[str]:
+    """All registered names of a kind, sorted."""
+    return sorted(_points(kind))
+
+
+def load(kind: Kind, name: str) -> Any:
+    """The object registered under ``name``.
+
+    Raises:
+        UsageError: there is none.
+        EnvironmentProblem: its module cannot be imported.
+    """
+    points = _points(kind)
+    if name not in points:
+        hint = did_you_mean(name, points)
+        raise UsageError(f"no {kind[:-1]} is called '{name}'.{hint} Try: anonbench list {kind}")
+    try:
+        return points[name].load()
+    except ImportError as error:
+        raise EnvironmentProblem(
+            f"{kind[:-1]} '{name}' cannot be imported: {error}. Install what is missing."
+        ) from error
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """An anonymizer with its parameters, ready to run, and what a record says about it."""
+
+    spec: Spec
+    anonymizer: Anonymizer
+    facts: EntrantFacts
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """What it declared to use."""
+        return frozenset(self.facts.uses)
+
+    @property
+    def shardable(self) -> bool:
+        """Whether the set may be cut into parts."""
+        return bool(getattr(self.anonymizer, "shardable", False))
+
+
+def build_entrant(text: str) -> Entrant:
+    """Builds the entrant a spec names.
+
+    Raises:
+        UsageError: unknown family or parameter, or a value out of range.
+        EntrantError: what is registered is not an anonymizer.
+    """
+    spec = parse_spec(text)
+    factory = load("anonymizers", spec.family)
+    anonymizer = construct(factory, spec)
+    if not isinstance(anonymizer, Anonymizer):
+        raise EntrantError(f"'{spec.family}' has no method anonymize(images, controller)")
+    unknown = sorted(set(getattr(anonymizer, "uses", ())) - USES)
+    if unknown:
+        raise EntrantError(f"'{spec.family}' declares to use '{unknown[0]}'.{did_you_mean(unknown[0], USES)}")
+    return Entrant(spec, anonymizer, _facts(spec, factory, anonymizer))
+
+
+def _facts(spec: Spec, factory: Any, anonymizer: Anonymizer) -> EntrantFacts:
+    return EntrantFacts(
+        name=str(spec),
+        family=spec.family,
+        params=expanded(factory, spec),
+        entry_hash=source_hash(type(anonymizer)),
+        uses=tuple(sorted(getattr(anonymizer, "uses", ()))),
+        deterministic=bool(getattr(anonymizer, "deterministic", True)),
+        display_name=str(spec),
+        description=first_line(factory),
+        source=str(getattr(anonymizer, "source", "")),
+        control=bool(getattr(anonymizer, "control", False)),
+    )
+
+
+def first_line(thing: object) -> str:
+    """First line of a docstring."""
+    return (inspect.getdoc(thing) or "").split("\n", 1)[0]
+
+
+def source_hash(kind: type) -> str:
+    """sha256 over the source a class comes from: its file, or all files of the package folder around it."""
+    file = Path(inspect.getfile(kind))
+    family = file.name == "__init__.py" or kind.__module__.count(".") >= 2
+    files = sorted(file.parent.glob("*.py")) if family else [file]
+    return sha256_json({part.name: part.read_text(encoding="utf-8") for part in files})
+
+
+def build_metric(text: str) -> Metric:
+    """Builds the metric a spec names.
+
+    Raises:
+        UsageError: unknown metric or parameter.
+    """
+    spec = parse_spec(text)
+    metric = construct(load("metrics", spec.family), spec)
+    if not isinstance(metric, Metric):
+        raise UsageError(f"'{spec.family}' is not a metric: it has no card or no method score(...)")
+    return metric

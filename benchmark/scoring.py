@@ -1,0 +1,129 @@
+"""Step 2, ``score``: metrics compare originals with released images. A new metric never re-runs an anonymizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from benchmark import statistics
+from benchmark.hashing import sha256_json
+from benchmark.images import ImageSet
+from benchmark.protocols import Metric, Referees, Report, Scores, Suite, quiet
+from benchmark.records import MetricCard, Score
+from benchmark.registry import Entrant, build_metric, source_hash
+from benchmark.release import Release, Settings, load_released, make_release
+from benchmark.store import Store, read_json, write_json
+
+FORMAT = 1
+
+
+@dataclass
+class Scorer:
+    """The metrics of a suite, with originals and referees loaded once, when the first score needs them.
+
+    Attributes:
+        store: where scores are kept.
+        suite: whose metrics.
+        report: shows progress.
+    """
+
+    store: Store
+    suite: Suite
+    report: Report = quiet
+    metrics: Sequence[Metric] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.metrics = [build_metric(spec) for spec in self.suite.metrics]
+
+    @property
+    def cards(self) -> tuple[MetricCard, ...]:
+        """Cards of all metrics, in the suite's order."""
+        return tuple(metric.card for metric in self.metrics)
+
+    @cached_property
+    def original(self) -> ImageSet:
+        """The probe images."""
+        return self.suite.images("probe", self.report)
+
+    @cached_property
+    def referees(self) -> Referees:
+        """The suite's frozen models."""
+        return self.suite.referees(self.report)
+
+    def key(self, metric: Metric, release: Release) -> str:
+        """Content address of a score: suite, released pixels, metric with version and source, statistics."""
+        settings = [statistics.LEVEL, statistics.RESAMPLES, statistics.SEED]
+        card = [metric.card.name, metric.card.version, source_hash(type(metric))]
+        return sha256_json([FORMAT, self.suite.facts.suite_hash, release.sha256, card, settings])
+
+    def known(self, release: Release) -> list[Scores] | None:
+        """All scores of a release, if all are kept already."""
+        found = [self._kept(self.key(metric, release)) for metric in self.metrics]
+        whole = [scores for scores in found if scores is not None]
+        return whole if len(whole) == len(found) else None
+
+    def score(self, entrant: Entrant, seed: int, release: Release, settings: Settings) -> list[Scores]:
+        """Scores a release with every metric; what is kept already is not computed again."""
+        known = self.known(release)
+        if known is not None:
+            return known
+        released = load_released(self.store, release, self.original)
+        if released is None:  # somebody removed or damaged files of the store
+            release = make_release(self.store, self.suite, entrant, seed, settings, self.report)
+            released = load_released(self.store, release, self.original)
+            assert released is not None
+        return list(self._score_all(release, released))
+
+    def _score_all(self, release: Release, released: ImageSet) -> Iterator[Scores]:
+        for metric in self.metrics:
+            key = self.key(metric, release)
+            scores = self._kept(key)
+            if scores is None:
+                scores = metric.score(self.original, released, self.referees)
+                write_json(self.store.path("scores", f"{key}.json"), _as_json(scores))
+            yield scores
+
+    def _kept(self, key: str) -> Scores | None:
+        found = read_json(self.store.path("scores", f"{key}.json"))
+        if found is None:
+            return None
+        columns = {name: torch.tensor(values, dtype=torch.float64) for name, values in found["per_image"].items()}
+        return Scores(Score.model_validate(found["score"]), columns)
+
+
+def _as_json(scores: Scores) -> dict[str, Any]:
+    columns = {name: values.tolist() for name, values in scores.per_image.items()}
+    return {"score": scores.score.model_dump(mode="json"), "per_image": columns}
+
+
+def per_image_rows(images: ImageSet, scores: Sequence[Scores], seed: int) -> Mapping[str, list[Any]]:
+    """The per-image values of all metrics as columns of a long table.
+
+    A value that is not finite (PSNR of an identical image) is missing, with its status.
+
+    Returns:
+        ``image_id, identity_id, metric, value, status, seed``.
+    """
+    people = _people(images)
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("image_id", "identity_id", "metric", "value", "status", "seed")
+    }
+    for name, values in (item for part in scores for item in part.per_image.items()):
+        finite = values.isfinite().tolist()
+        columns["image_id"] += images.keys
+        columns["identity_id"] += people
+        columns["metric"] += [name] * len(images)
+        columns["value"] += [value if ok else None for value, ok in zip(values.tolist(), finite, strict=True)]
+        columns["status"] += ["ok" if ok else "not-applicable" for ok in finite]
+        columns["seed"] += [seed] * len(images)
+    return columns
+
+
+def _people(images: ImageSet) -> list[str]:
+    if images.identity is None:
+        return [""] * len(images)
+    return [images.identity.classes[index] for index in images.identity.values.tolist()]

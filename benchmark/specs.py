@@ -1,0 +1,97 @@
+"""Names with parameters, ``family(param=value, ...)``: how entrants and metrics are written everywhere."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmark.errors import UsageError, did_you_mean
+from benchmark.records import ParamValue
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A family and the parameters given for it."""
+
+    family: str
+    params: Mapping[str, ParamValue]
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{name}={_text(value)}" for name, value in self.params.items())
+        return f"{self.family}({inside})" if inside else self.family
+
+    @property
+    def slug(self) -> str:
+        """The spec as a file name."""
+        return re.sub(r"[^A-Za-z0-9.=+_-]+", "-", str(self)).strip("-")
+
+
+def _text(value: ParamValue) -> str:
+    return format(value, "g") if isinstance(value, float) else str(value)
+
+
+def parse_spec(text: str) -> Spec:
+    """Parses ``blur(kernel=9)``; words need no quotes: ``mask(region=eyes+mouth)``.
+
+    Raises:
+        UsageError: the text is not of that form.
+    """
+    name, _, rest = text.strip().partition("(")
+    family = name.strip()
+    if not re.fullmatch(r"[\w.:/-]+", family) or (rest and not rest.rstrip().endswith(")")):
+        raise UsageError(f"'{text}' is not an entrant or metric; write family(param=value, ...), as in blur(kernel=9)")
+    call = f"f({rest}" if rest else "f()"
+    try:
+        node = ast.parse(call, mode="eval").body
+        assert isinstance(node, ast.Call)
+        assert not node.args
+        return Spec(family, {str(word.arg): _value(word.value, call) for word in node.keywords if word.arg})
+    except (SyntaxError, AssertionError) as error:
+        raise UsageError(f"'{text}' cannot be read; write {family}(param=value, ...), as in blur(kernel=9)") from error
+
+
+def _value(node: ast.expr, call: str) -> ParamValue:
+    try:
+        value = ast.literal_eval(node)
+    except ValueError:
+        return ast.get_source_segment(call, node) or ""
+    return value if isinstance(value, bool | int | float | str) else (ast.get_source_segment(call, node) or "")
+
+
+def construct(factory: Callable[..., Any], spec: Spec) -> Any:
+    """Calls ``factory`` with the spec's parameters; what is wrong with them becomes one line.
+
+    Raises:
+        UsageError: a parameter is unknown, missing or out of range.
+    """
+    known = parameters(factory)
+    for name in spec.params:
+        if name not in known:
+            hint = did_you_mean(name, known) if known else " It takes none."
+            raise UsageError(f"{spec.family} has no parameter '{name}'.{hint} Try: anonbench show {spec.family}")
+    try:
+        return factory(**spec.params)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "parameters"
+        text = f"{spec}: {where}: {first['msg']}. Try: anonbench show {spec.family}"
+        raise UsageError(text) from error
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{spec}: {error}. Try: anonbench show {spec.family}") from error
+
+
+def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters a family takes, by name."""
+    return {name: part for name, part in inspect.signature(factory).parameters.items() if name != "self"}
+
+
+def expanded(factory: Callable[..., Any], spec: Spec) -> dict[str, ParamValue]:
+    """All parameters: those given and the defaults of the others."""
+    defaults = {name: part.default for name, part in parameters(factory).items() if part.default is not part.empty}
+    return {**defaults, **spec.params}

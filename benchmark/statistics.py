@@ -1,0 +1,73 @@
+"""Confidence intervals over people: images of one person are not independent, so people are resampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from benchmark.images import ImageSet
+from benchmark.records import Interval
+
+LEVEL = 0.95
+RESAMPLES = 2000
+SEED = 20250101
+
+
+def clusters_of(images: ImageSet) -> torch.Tensor:
+    """Who each image counts for: its identity, or the image itself where identities are unknown, int64 ``[N]``."""
+    if images.identity is None:
+        return torch.arange(len(images))
+    people: torch.Tensor = torch.unique(images.identity.values, return_inverse=True)[1]
+    return people
+
+
+def cluster_sums(values: torch.Tensor, clusters: torch.Tensor) -> torch.Tensor:
+    """Sums per cluster: ``[N, D]`` and int64 ``[N]`` to float64 ``[C, D]``."""
+    count = int(clusters.max()) + 1 if len(clusters) else 0
+    return torch.zeros(count, values.shape[1], dtype=torch.float64).index_add_(0, clusters, values.double())
+
+
+def bootstrap(
+    values: torch.Tensor,
+    clusters: torch.Tensor,
+    statistic: Callable[[torch.Tensor], torch.Tensor],
+    seed: int = SEED,
+    resamples: int = RESAMPLES,
+) -> Interval | None:
+    """Percentile interval of a statistic of column sums, resampling whole clusters with replacement.
+
+    Args:
+        values: ``[N, D]``; the statistic must be a function of the column sums alone (a mean is a sum and a count,
+            an F1 is the cells of a confusion matrix).
+        clusters: int64 ``[N]``, cluster of each row.
+        statistic: maps sums ``[B, D]`` to values ``[B]``; NaN where a resample does not define it.
+        seed: of the resampling.
+        resamples: B.
+
+    Returns:
+        The 95 % interval, or None with fewer than two clusters or where no resample defines the statistic.
+    """
+    sums = cluster_sums(values, clusters)
+    if len(sums) < 2:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    picks = torch.randint(len(sums), (resamples, len(sums)), generator=generator)
+    weights = torch.zeros(resamples, len(sums), dtype=torch.float64).scatter_add_(
+        1, picks, torch.ones_like(picks, dtype=torch.float64)
+    )
+    found = statistic(weights @ sums)
+    found = found[~found.isnan()]
+    if not len(found):
+        return None
+    tail = (1 - LEVEL) / 2
+    low, high = torch.quantile(found, torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    return Interval(
+        level=LEVEL, method="percentile bootstrap over people", low=low, high=high, seed=seed, resamples=resamples
+    )
+
+
+def mean_interval(values: torch.Tensor, clusters: torch.Tensor) -> Interval | None:
+    """Interval of the mean of ``values`` (``[N]``)."""
+    columns = torch.stack([values.double(), torch.ones_like(values, dtype=torch.float64)], 1)
+    return bootstrap(columns, clusters, lambda sums: sums[:, 0] / sums[:, 1])
