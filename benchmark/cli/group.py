@@ -1,0 +1,43 @@
+"""A click group that suggests the command somebody meant and turns our errors into one line and an exit code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from benchmark.errors import AnonbenchError, did_you_mean
+
+
+def one_line(error: AnonbenchError) -> click.ClickException:
+    """An error meant for the user, with the exit code of its class."""
+    shown = click.ClickException(" ".join(str(error).split()))
+    shown.exit_code = error.exit_code  # type: ignore[misc]  # click declares it per class
+    return shown
+
+
+class HelpfulGroup(click.Group):
+    """Lists commands in the order of the street and answers a wrong one with the closest."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Commands in the order they were added."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; what it finished before an error or an interrupt is kept."""
+        try:
+            return super().invoke(ctx)
+        except AnonbenchError as error:
+            raise one_line(error) from error
+        except KeyboardInterrupt:
+            click.echo("Stopped. What was finished is kept; run the same command again to go on.", err=True)
+            ctx.exit(130)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds a command, or fails with a suggestion."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], self.commands)
+            raise click.UsageError(f"no command is called '{args[0]}'.{hint} Try: anonbench --help", ctx)
+        return super().resolve_command(ctx, args)

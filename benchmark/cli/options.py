@@ -1,0 +1,136 @@
+"""Options that several commands share, and what is opened from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmark.errors import UsageError
+
+if TYPE_CHECKING:
+    from benchmark.pipeline import Pipeline
+    from benchmark.protocols import Suite
+    from benchmark.registry import Entrant
+
+FOLDER = click.Path(path_type=Path)
+
+
+def stacked(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """One decorator out of several."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+suite_options = stacked(
+    click.argument("suite"),
+    click.option("--data", type=FOLDER, help="Folder with the images, for suites that read one."),
+    click.option(
+        "--size", type=click.IntRange(16, 1024), help="Side of the images in pixels, for suites that read a folder."
+    ),
+    click.option(
+        "--group",
+        "groups",
+        multiple=True,
+        metavar="NAME=CUT[,CUT]",
+        help="Where to cut a numeric attribute, as in age=45.",
+    ),
+    click.option("--referee", help="Architecture of the referees of a folder: small-resnet or convnext-base."),
+)  # fmt: skip
+run_options = stacked(
+    click.option(
+        "-e", "--entrant", "entrants", multiple=True, metavar="SPEC",
+        help="An entrant, as in 'blur(kernel=9)'; repeat for more. Default: the suite's list.",
+    ),
+    click.option("--out", type=FOLDER, help="Folder of the records and the board. Default: leaderboard/SUITE."),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the entrants' randomness."),
+    click.option("--threads", type=click.IntRange(1), help="Computing threads. Default: the cores that are idle."),
+    click.option(
+        "--batch-size", type=click.IntRange(1), default=64, show_default=True,
+        help="Images per batch; no number depends on it.",
+    ),
+    click.option("--device", help="Torch device. Default: cuda where there is one, else cpu."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SuiteChoice:
+    """What was typed about the suite."""
+
+    suite: str
+    data: Path | None
+    size: int | None
+    groups: tuple[str, ...]
+    referee: str | None
+
+    @property
+    def label(self) -> str:
+        """Name for folders and headings: the suite's, with the data folder's for ``folder``."""
+        return f"{self.suite}-{self.data.resolve().name}" if self.suite == "folder" and self.data else self.suite
+
+    def open(self, device: str = "cpu") -> Suite:
+        """Opens the suite."""
+        from benchmark.protocols import SuiteOptions
+        from benchmark.registry import load
+        from benchmark.store import cache_root
+
+        options = SuiteOptions(
+            cache_root() / "store", self.data, self.size, parse_groups(self.groups), self.referee, device
+        )
+        suite: Suite = load("suites", self.suite)(options)
+        return suite
+
+
+def parse_groups(texts: tuple[str, ...]) -> Mapping[str, list[float]]:
+    """Parses ``age=45`` and ``age=18,65``.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    groups: dict[str, list[float]] = {}
+    for text in texts:
+        name, _, cuts = text.partition("=")
+        try:
+            groups[name] = sorted(float(cut) for cut in cuts.split(","))
+        except ValueError as error:
+            raise UsageError(f"--group {text}: write NAME=CUT or NAME=CUT,CUT, as in --group age=45") from error
+    return groups
+
+
+def open_pipeline(
+    choice: SuiteChoice, out: Path | None, threads: int | None, batch_size: int, device: str | None
+) -> Pipeline:
+    """Prepares the machine and opens suite, store and output folder."""
+    from rich.console import Console
+
+    from benchmark.machine import choose_device, use_threads
+    from benchmark.pipeline import Pipeline
+    from benchmark.progress import reporter
+    from benchmark.release import Settings
+    from benchmark.store import Store, cache_root
+
+    chosen = device or choose_device()
+    settings = Settings(batch_size=batch_size, device=chosen, threads=use_threads(threads))
+    store = Store(cache_root() / "store")
+    report = reporter(Console(stderr=True))
+    return Pipeline(choice.open(chosen), store, out or default_out(choice), settings, report)
+
+
+def default_out(choice: SuiteChoice) -> Path:
+    """Where records and board go if nobody says."""
+    return Path("leaderboard") / choice.label
+
+
+def build_entrants(specs: tuple[str, ...], suite: Suite) -> list[Entrant]:
+    """Builds all entrants before any of them runs, so that a typing error costs nothing."""
+    from benchmark.registry import build_entrant
+
+    return [build_entrant(spec) for spec in dict.fromkeys(specs or tuple(suite.entrants))]

@@ -1,0 +1,123 @@
+"""The street as commands: ``anonymize``, ``score``, ``leaderboard``, and ``run``, which is all three."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmark.cli.options import (
+    FOLDER,
+    SuiteChoice,
+    build_entrants,
+    default_out,
+    open_pipeline,
+    run_options,
+    suite_options,
+)
+from benchmark.errors import EntrantError
+
+if TYPE_CHECKING:
+    from benchmark.records import Record
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _prepare(options: dict[str, Any]) -> tuple[Any, Any, int]:
+    choice = SuiteChoice(*(options[name] for name in ("suite", "data", "size", "groups", "referee")))
+    pipeline = open_pipeline(choice, options["out"], options["threads"], options["batch_size"], options["device"])
+    return pipeline, build_entrants(options["entrants"], pipeline.suite), options["seed"]
+
+
+@click.command()
+@suite_options
+@run_options
+def run(**options: Any) -> None:
+    """Anonymizes, scores and renders the board of SUITE.
+
+    What an earlier or killed run finished is reused.
+    """
+    from benchmark.board import render_board
+    from benchmark.pipeline import run_all
+
+    pipeline, entrants, seed = _prepare(options)
+    failed = []
+    for number, record in enumerate(run_all(pipeline, entrants, seed), 1):
+        _say(f"[{number}/{len(entrants)}] {summary(record)}")
+        failed += [record] if record.status == "failed" else []
+    page = render_board(pipeline.out)
+    _say(f"Board: {page}\nOpen it with: xdg-open {page}")
+    _stop_if_failed(failed)
+
+
+@click.command()
+@suite_options
+@run_options
+def anonymize(**options: Any) -> None:
+    """Step 1: lets entrants release the probe images of SUITE and keeps them."""
+    from benchmark.release import EntrantFailed
+
+    pipeline, entrants, seed = _prepare(options)
+    failed = []
+    for entrant in entrants:
+        try:
+            release = pipeline.anonymize(entrant, seed)
+            _say(f"{entrant.spec}: {len(release)} images {'found' if release.reused else 'released'}")
+        except EntrantFailed as error:
+            failed.append(error)
+            _say(f"{entrant.spec}: failed: {error}")
+    if failed:
+        raise EntrantError(f"{len(failed)} of {len(entrants)} entrants failed; first: {failed[0]}")
+
+
+@click.command()
+@suite_options
+@run_options
+def score(**options: Any) -> None:
+    """Step 2: scores what was anonymized of SUITE and writes the records."""
+    pipeline, entrants, seed = _prepare(options)
+    for entrant in entrants:
+        _say(summary(pipeline.score(entrant, seed)))
+
+
+def summary(record: Record) -> str:
+    """One line about a record: its first score of every group, or what went wrong."""
+    if record.status == "failed":
+        return f"{record.entry.name}: failed: {record.coverage.failures[0].message}"
+    parts, seen = [], set()
+    for card in record.metrics:
+        score = record.score(card.name)
+        if card.group not in seen and score is not None and score.value is not None:
+            seen.add(card.group)
+            value = f"{100 * score.value:.1f} %" if card.unit == "share" else f"{score.value:.2f} {card.unit}"
+            parts.append(f"{card.title} {value}")
+    return f"{record.entry.name}: {', '.join(parts)}"
+
+
+def _stop_if_failed(failed: list[Record]) -> None:
+    if failed:
+        first = failed[0].coverage.failures[0]
+        name = failed[0].entry.name
+        _say(f"Error: {len(failed)} entrants failed; first: {name}: {first.message}")
+        environment = all(part.coverage.failures[0].kind == "environment" for part in failed)
+        sys.exit(4 if environment else 3)
+
+
+@click.command()
+@click.argument("suite", required=False, default="portraits-smoke")
+@click.option("--out", type=FOLDER, help="Folder of the records. Default: leaderboard/SUITE.")
+@click.option("--format", "form", type=click.Choice(["html", "json", "csv"]), default="html", show_default=True)
+def leaderboard(suite: str, out: Path | None, form: str) -> None:
+    """Step 3: renders the board from the records of SUITE, or prints it as a table."""
+    from benchmark import board
+
+    folder = out or default_out(SuiteChoice(suite, None, None, (), None))
+    if form == "html":
+        click.echo(board.render_board(folder))
+        return
+    records = board.load_records(folder)
+    click.echo(board.as_csv(records) if form == "csv" else board.as_json(records), nl=False)
