@@ -1,0 +1,129 @@
+"""Finds the records of a result folder and decides which of them share a board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from benchmark.errors import NothingComparable, UsageError
+from benchmark.records import Record, SuiteFacts, read_record
+
+
+@dataclass(frozen=True)
+class LoadedRecord:
+    """A record and the file it was read from."""
+
+    path: Path
+    """``OUT/records/<slug>/seed-<n>/record.json``."""
+    record: Record
+
+    @property
+    def folder(self) -> Path:
+        """Where its pictures, per-image values and environment lie."""
+        return self.path.parent
+
+    @property
+    def slug(self) -> str:
+        """Folder name of the entrant, the name of its page."""
+        return self.path.parent.parent.name
+
+    @property
+    def address(self) -> str:
+        """The record's folder seen from the result folder, with forward slashes."""
+        return f"records/{self.slug}/{self.folder.name}"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """All records of one entrant on the board's suite, smallest seed first."""
+
+    slug: str
+    runs: tuple[LoadedRecord, ...]
+
+    @property
+    def main(self) -> LoadedRecord:
+        """The run whose numbers stand in the entrant's row: numbers of a record, not an average over records."""
+        return self.runs[0]
+
+    @property
+    def record(self) -> Record:
+        """The record of the main run."""
+        return self.main.record
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What one board shows, and what it leaves out."""
+
+    suite: SuiteFacts
+    entrants: tuple[Entrant, ...]
+    other_suite: int
+    """Number of records of another suite or another version of this one."""
+    withdrawn: tuple[LoadedRecord, ...]
+    """Records that no longer count, each with its reason."""
+
+    @property
+    def runs(self) -> tuple[LoadedRecord, ...]:
+        """Every record shown, by entrant and seed."""
+        return tuple(run for entrant in self.entrants for run in entrant.runs)
+
+
+def load_records(out: Path) -> list[LoadedRecord]:
+    """Reads ``out/records/<slug>/seed-<n>/record.json``, in the order of slug and seed.
+
+    Raises:
+        UsageError: ``out`` is not a folder, or one of the files is not a record.
+    """
+    if not out.is_dir():
+        raise UsageError(f"No result folder at {out}. Give the folder that `anonbench run` wrote to.")
+    paths = out.glob("records/*/seed-*/record.json")
+    return sorted((LoadedRecord(path, _read(path)) for path in paths), key=_place)
+
+
+def select(records: Sequence[LoadedRecord]) -> Selection:
+    """Keeps the records that share the newest record's suite; the order of ``records`` does not matter.
+
+    Raises:
+        NothingComparable: nothing is left to show.
+    """
+    if not records:
+        raise NothingComparable("There are no records to show. Type `anonbench run` first.")
+    ordered = sorted(records, key=_place)
+    valid = [item for item in ordered if item.record.invalidated is None]
+    newest = max(
+        valid or ordered, key=lambda item: (item.record.created_utc, item.record.suite.suite_hash)
+    ).record.suite
+    same = [item for item in ordered if item.record.suite.suite_hash == newest.suite_hash]
+    replaced = {item.record.supersedes for item in same} - {""}
+    shown = [item for item in same if item.record.invalidated is None and item.record.result_id not in replaced]
+    if not shown:
+        raise NothingComparable("Every record of this suite was withdrawn. Type `anonbench run` to measure again.")
+    withdrawn = tuple(item for item in same if item.record.invalidated is not None)
+    return Selection(newest, _entrants(shown), len(ordered) - len(same), withdrawn)
+
+
+def _entrants(records: Sequence[LoadedRecord]) -> tuple[Entrant, ...]:
+    grouped = groupby(records, key=lambda item: item.slug)
+    return tuple(Entrant(slug, tuple(runs)) for slug, runs in grouped)
+
+
+def _place(item: LoadedRecord) -> tuple[str, int, str]:
+    return item.slug, item.record.seed, item.folder.name
+
+
+def _read(path: Path) -> Record:
+    try:
+        return read_record(path)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UsageError(f"{path} is not a readable record ({where}: {first['msg']}). {_MEND}") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}). {_MEND}") from error
+
+
+_MEND = "Delete its folder and score the entrant again, or restore the file."

@@ -1,0 +1,142 @@
+"""The text files of a board, made from records alone: no clock, no machine, no order of files comes in."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import groupby
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from benchmark.board import badges, cells, numbers
+from benchmark.board.cells import ColumnView
+from benchmark.board.columns import columns_of
+from benchmark.board.load import LoadedRecord, Selection, select
+from benchmark.board.pictures import Pictures
+from benchmark.board.rows import Row, rows_of
+from benchmark.board.scatter import scatter_data
+from benchmark.board.table import as_csv, as_json
+from benchmark.records import Machine, RunFacts, Score
+
+
+def board_texts(records: Sequence[LoadedRecord], pictures: Pictures) -> Iterator[tuple[str, str]]:
+    """Addresses and contents of the pages and tables.
+
+    Raises:
+        NothingComparable: there are no records to show.
+    """
+    selection = select(records)
+    views = [ColumnView.of(column, selection.entrants) for column in columns_of(selection.runs)]
+    rows = rows_of(selection.entrants, views)
+    yield "index.html", _render("index.html.j2", _index(selection, views, rows))
+    yield from _entrant_pages(selection, views, rows, pictures)
+    yield "board.csv", as_csv(records)
+    yield "board.json", as_json(records)
+
+
+def is_link(text: str) -> bool:
+    """Whether a text may become a link: http and https alone, so that no record can smuggle in a script."""
+    return re.fullmatch(r"https?://[^\s<>\"']+", text, flags=re.IGNORECASE) is not None
+
+
+@cache
+def environment() -> Environment:
+    """Templates with escaping on whatever their name ends in."""
+    env = Environment(
+        loader=PackageLoader("benchmark.board"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.tests["link"] = is_link
+    env.filters |= {"urlpath": quote, "counted": numbers.counted}
+    env.globals |= {"numbers": numbers, "cells": cells, "badges": badges, "bar_width": cells.BAR_WIDTH}
+    return env
+
+
+def _render(template: str, context: dict[str, Any]) -> str:
+    return environment().get_template(template).render(context)
+
+
+def _index(selection: Selection, views: Sequence[ColumnView], rows: Sequence[Row]) -> dict[str, Any]:
+    runs = [item.record.run for item in selection.runs]
+    shown = [row.entrant for row in rows if not row.failure]
+    return {
+        "root": "",
+        "suite": selection.suite,
+        "selection": selection,
+        "views": views,
+        "groups": [(group, list(members)) for group, members in groupby(views, key=lambda view: view.column.group)],
+        "lead": views[0].column,
+        "rows": [row for row in rows if not row.failure],
+        "failed": [row for row in rows if row.failure],
+        "families": sorted({row.entrant.record.entry.family for row in rows}),
+        "scatter": scatter_data(views, shown),
+        "newest": max(item.record.created_utc for item in selection.runs),
+        "seeds": sorted({item.record.seed for item in selection.runs}),
+        "harness": _counts(harness_text(run) for run in runs),
+        "machines": _counts(machine_text(run.machine) for run in runs),
+        "commands": sorted({run.command for run in runs}),
+    }
+
+
+def _entrant_pages(
+    selection: Selection, views: Sequence[ColumnView], rows: Sequence[Row], pictures: Pictures
+) -> Iterator[tuple[str, str]]:
+    before: list[Row | None] = [None, *rows[:-1]]
+    after: list[Row | None] = [*rows[1:], None]
+    for row, previous, following in zip(rows, before, after, strict=True):
+        context = {"previous": previous, "following": following, **_entrant(selection, views, row, pictures)}
+        yield f"entrants/{row.entrant.slug}.html", _render("entrant.html.j2", context)
+
+
+def _entrant(selection: Selection, views: Sequence[ColumnView], row: Row, pictures: Pictures) -> dict[str, Any]:
+    entrant = row.entrant
+    record = entrant.record
+    files = ("environment.txt", "per_image.parquet")
+    return {
+        "root": "../",
+        "suite": selection.suite,
+        "row": row,
+        "record": record,
+        "entry": record.entry,
+        "run": record.run,
+        "address": quote(entrant.main.address),
+        "files": [name for name in files if (entrant.main.folder / name).is_file()],
+        "groups": [(group, list(members)) for group, members in groupby(views, key=lambda view: view.column.group)],
+        "pairs": [
+            (pair.key, pictures.address(entrant.main, pair.original), pictures.address(entrant.main, pair.released))
+            for pair in record.examples
+        ],
+        "others": [(other, _other_scores(other, views)) for other in entrant.runs[1:]],
+        "provenance": badges.provenance(record.claims),
+        "harness": harness_text(record.run),
+        "machine": machine_text(record.run.machine),
+    }
+
+
+def _other_scores(run: LoadedRecord, views: Sequence[ColumnView]) -> dict[str, Score]:
+    return {view.column.key: view.column.read(run.record) for view in views}
+
+
+def _counts(texts: Iterator[str]) -> list[tuple[str, int]]:
+    return sorted(Counter(texts).items())
+
+
+def harness_text(run: RunFacts) -> str:
+    """Version of the harness as precisely as the record knows it."""
+    commit = f", commit {run.harness_commit[:12]}" if run.harness_commit else ""
+    dirty = ", with uncommitted changes" if run.harness_dirty else ""
+    return f"anonbench {run.harness_version}{commit}{dirty}, Python {run.python}"
+
+
+def machine_text(machine: Machine) -> str:
+    """A machine in a line."""
+    gpus = f", {', '.join(machine.gpus)}" if machine.gpus else ", no GPU"
+    cores = numbers.counted(machine.cores, "core")
+    return f"{machine.system}, {machine.machine}, {machine.processor}, {cores}, {machine.memory_gib:.0f} GiB{gpus}"

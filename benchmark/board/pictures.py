@@ -1,0 +1,51 @@
+"""Example pictures: copied under the hash of their content, so that a shared original is stored once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmark.board.load import Entrant, LoadedRecord
+from benchmark.hashing import sha256_bytes
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass
+class Pictures:
+    """The pictures of a board."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    """Source by address on the board."""
+    addresses: dict[Path, str] = field(default_factory=dict)
+    """Address on the board by source."""
+
+    @classmethod
+    def of(cls, entrants: Sequence[Entrant]) -> Pictures:
+        """Collects the examples of each entrant's main record where the suite's licence lets a board show them."""
+        pictures = cls()
+        for entrant in entrants:
+            if entrant.record.suite.shows_faces:
+                pictures._collect(entrant.main)
+        return pictures
+
+    def address(self, run: LoadedRecord, name: str) -> str:
+        """Address of a picture on the board, or empty where it cannot be shown."""
+        return self.addresses.get(run.folder / name, "")
+
+    def _collect(self, run: LoadedRecord) -> None:
+        for example in run.record.examples:
+            for name in (example.original, example.released):
+                self._add(run.folder, name)
+
+    def _add(self, folder: Path, name: str) -> None:
+        source = folder / name
+        # A record is somebody else's text: it may name only pictures that lie beside it.
+        if not source.is_file() or not source.resolve().is_relative_to(folder.resolve()):
+            return
+        data = source.read_bytes()
+        if data.startswith(PNG_SIGNATURE):
+            address = f"images/{sha256_bytes(data)[:20]}.png"
+            self.files.setdefault(address, source)
+            self.addresses[source] = address

@@ -1,0 +1,76 @@
+"""Writes a board: everything into a folder beside the old one, then one swap."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from benchmark.board.load import LoadedRecord, load_records, select
+from benchmark.board.pages import board_texts
+from benchmark.board.pictures import Pictures
+from benchmark.errors import EnvironmentProblem, UsageError
+
+ASSETS = ("board.css", "theme.js", "board.js", "scatter.js")
+MARKER = Path("assets") / "board.css"
+"""A folder that holds it was written by this module and may be replaced."""
+
+
+def render_board(out: Path) -> Path:
+    """Renders the records of the result folder ``out`` as a static site into ``out/board``.
+
+    Returns:
+        The path of its ``index.html``.
+
+    Raises:
+        NothingComparable: there are no records.
+        UsageError: a record is broken, or ``out/board`` is a folder that is not a board.
+        EnvironmentProblem: the board cannot be written.
+    """
+    records = load_records(out)
+    board = out / "board"
+    if board.exists() and any(board.iterdir()) and not (board / MARKER).is_file():
+        raise UsageError(f"{board} exists and is not a board. Move it away, then render again.")
+    try:
+        with tempfile.TemporaryDirectory(dir=out, prefix=".board-") as scratch:
+            fresh = Path(scratch) / "board"
+            write_board(records, fresh)
+            _swap(fresh, board, Path(scratch) / "old")
+    except OSError as error:
+        raise EnvironmentProblem(f"The board cannot be written to {out} ({error.strerror or error}).") from error
+    return board / "index.html"
+
+
+def write_board(records: Sequence[LoadedRecord], folder: Path) -> None:
+    """Writes all files of a board into a new folder."""
+    pictures = Pictures.of(select(records).entrants)
+    for name in ("entrants", "assets", "images"):
+        (folder / name).mkdir(parents=True)
+    for address, text in board_texts(records, pictures):
+        (folder / address).write_text(text, encoding="utf-8", newline="\n")
+    for address, source in pictures.files.items():
+        shutil.copyfile(source, folder / address)
+    _write_assets(folder / "assets")
+
+
+def _write_assets(folder: Path) -> None:
+    package = files("benchmark.board") / "assets"
+    for name in ASSETS:
+        (folder / name).write_bytes((package / name).read_bytes())
+    # Slow to import, and needed here alone.
+    from plotly.offline import get_plotlyjs
+
+    (folder / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8", newline="\n")
+
+
+def _swap(fresh: Path, board: Path, old: Path) -> None:
+    if board.exists():
+        board.rename(old)
+    try:
+        fresh.rename(board)
+    except OSError:
+        if old.exists():
+            old.rename(board)
+        raise

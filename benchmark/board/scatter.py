@@ -1,0 +1,158 @@
+"""The data of the privacy-utility plot; the page's script only draws it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from benchmark.board.cells import ColumnView, measure
+from benchmark.board.load import Entrant
+from benchmark.board.numbers import SHARE, unit_text
+from benchmark.records import ParamValue
+
+Triple = tuple[float, float, float]
+"""Value, low and high."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Something the plot can show on an axis."""
+
+    key: str
+    title: str
+    unit: str
+    factor: float
+    """What a number is multiplied with to be in ``unit``."""
+    better: str
+    values: dict[str, Triple]
+    """By slug; entrants without a value are left out."""
+    anchors: dict[str, float]
+    group: str
+    intervals: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """What the script needs."""
+        return {
+            "key": self.key,
+            "title": self.title,
+            "unit": self.unit,
+            "better": self.better,
+            "group": self.group,
+            "intervals": self.intervals,
+            "anchors": {name: self.factor * value for name, value in self.anchors.items()},
+        }
+
+
+def scatter_data(views: Sequence[ColumnView], entrants: Sequence[Entrant]) -> dict[str, Any] | None:
+    """Axes and points, or None where the records hold no pair of privacy and something else to draw."""
+    across = [axis_of(view) for view in views if view.column.group == "privacy"]
+    up = [*mean_axes(views), *(axis_of(v) for v in views if v.column.group in ("utility", "quality"))]
+    if not across or not up:
+        return None
+    return {
+        "x": [axis.as_json() for axis in across],
+        "y": [axis.as_json() for axis in up],
+        "families": _families([*across, *up], entrants),
+    }
+
+
+def axis_of(view: ColumnView) -> Axis:
+    """One column as an axis."""
+    card = view.column.card
+    measured = [measure(slug, score) for slug, score in view.compared.items()]
+    return Axis(
+        key=view.column.key,
+        title=card.title,
+        unit=unit_text(card),
+        factor=100.0 if card.unit == SHARE else 1.0,
+        better=view.column.better,
+        values={one.name: (one.value, one.low, one.high) for one in measured},
+        anchors={name: low for name, (low, high) in view.anchor_bounds.items() if low == high},
+        group=card.group,
+    )
+
+
+def mean_axes(views: Sequence[ColumnView]) -> list[Axis]:
+    """The mean over each set of utility columns that differ in a parameter alone: ``f1(attribute=...)``.
+
+    A mean has no interval: the columns share their images, so that their intervals cannot simply be combined.
+    """
+    families: dict[tuple[str, str, bool], list[ColumnView]] = defaultdict(list)
+    for view in views:
+        card = view.column.card
+        if card.group == "utility" and "(" in card.name:
+            families[card.name.split("(")[0], card.unit, card.higher_is_better].append(view)
+    return [_mean_axis(base, members) for (base, _, _), members in families.items() if len(members) > 1]
+
+
+def _mean_axis(base: str, members: Sequence[ColumnView]) -> Axis:
+    axes = [axis_of(view) for view in members]
+    slugs = [slug for slug in axes[0].values if all(slug in axis.values for axis in axes)]
+    names = [name for name in axes[0].anchors if all(name in axis.anchors for axis in axes)]
+    means = {slug: _mean([axis.values[slug][0] for axis in axes]) for slug in slugs}
+    return Axis(
+        key=f"mean:{base}",
+        title=f"Mean {base.upper() if len(base) < 4 else base} of {len(members)} {_parameter(members)}",
+        unit=axes[0].unit,
+        factor=axes[0].factor,
+        better=axes[0].better,
+        values={slug: (mean, mean, mean) for slug, mean in means.items()},
+        anchors={name: _mean([axis.anchors[name] for axis in axes]) for name in names},
+        group="utility",
+        intervals=False,
+    )
+
+
+def _parameter(members: Sequence[ColumnView]) -> str:
+    """``attributes`` where the columns are ``f1(attribute=...)``."""
+    inner = members[0].column.card.name.partition("(")[2]
+    name = inner.partition("=")[0]
+    return f"{name}s" if name.isidentifier() else "columns"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _families(axes: Sequence[Axis], entrants: Sequence[Entrant]) -> list[dict[str, Any]]:
+    members: dict[str, list[Entrant]] = defaultdict(list)
+    for entrant in entrants:
+        members[entrant.record.entry.family].append(entrant)
+    return [_family(name, members[name], axes) for name in sorted(members)]
+
+
+def _family(name: str, members: Sequence[Entrant], axes: Sequence[Axis]) -> dict[str, Any]:
+    knob = strength(members)
+    key = (lambda e: (e.record.entry.params[knob], e.slug)) if knob else (lambda e: (0, e.slug))
+    ordered = sorted(members, key=key)
+    return {"name": name, "knob": knob, "points": [_point(entrant, axes) for entrant in ordered]}
+
+
+def strength(members: Sequence[Entrant]) -> str:
+    """The one numeric parameter in which the members of a family differ, or empty."""
+    params = [entrant.record.entry.params for entrant in members]
+    names = {name for given in params for name in given}
+    varying = [name for name in sorted(names) if len({given.get(name) for given in params}) > 1]
+    if len(varying) != 1 or not all(_is_number(given.get(varying[0])) for given in params):
+        return ""
+    return varying[0]
+
+
+def _is_number(value: ParamValue | None) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _point(entrant: Entrant, axes: Sequence[Axis]) -> dict[str, Any]:
+    values = {
+        axis.key: [axis.factor * v for v in axis.values[entrant.slug]] for axis in axes if entrant.slug in axis.values
+    }
+    entry = entrant.record.entry
+    return {
+        "name": entry.name,
+        "href": f"entrants/{quote(entrant.slug)}.html",
+        "control": entry.control,
+        "values": values,
+    }

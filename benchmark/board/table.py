@@ -1,0 +1,88 @@
+"""The board as a table for machines: one row per entrant and seed, plain numbers in the metric's own unit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from benchmark.board.columns import Column, columns_of, has_value
+from benchmark.board.load import LoadedRecord, select
+from benchmark.records import Score
+
+Row = dict[str, Any]
+
+
+def board_table(records: Sequence[LoadedRecord]) -> pd.DataFrame:
+    """One row per entrant and seed.
+
+    Columns: ``entrant``, ``slug``, ``family``, ``seed``, ``status``, ``control``, ``result_id``, then for each metric
+    ``<metric>.value``, ``.low``, ``.high``, ``.status``, ``.n``, ``.n_clusters`` and ``<metric>.anchor.<anchor>``.
+    Shares are 0..1. A missing number is missing, and ``.status`` says why.
+
+    Raises:
+        NothingComparable: there are no records to show.
+    """
+    table = pd.DataFrame(_rows(records))
+    measured = [name for name in table.columns if name.endswith((".value", ".low", ".high")) or ".anchor." in name]
+    return table.astype(dict.fromkeys(measured, "float64"))  # a column of nothing but missing values stays numeric
+
+
+def as_csv(records: Sequence[LoadedRecord]) -> str:
+    """:func:`board_table` as CSV."""
+    return board_table(records).to_csv(index=False, lineterminator="\n")
+
+
+def as_json(records: Sequence[LoadedRecord]) -> str:
+    """The suite, the cards of its metrics and the rows of :func:`board_table` as JSON; missing numbers are null."""
+    selection = select(records)
+    columns = columns_of(selection.runs)
+    body = {
+        "suite": {key: getattr(selection.suite, key) for key in ("name", "version", "suite_hash", "title")},
+        "metrics": {column.key: column.card.model_dump(mode="json") for column in columns},
+        "rows": _rows(records),
+    }
+    return json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _rows(records: Sequence[LoadedRecord]) -> list[Row]:
+    runs = select(records).runs
+    columns = columns_of(runs)
+    anchors = {column.key: _anchor_names(column, runs) for column in columns}
+    return [_row(run, columns, anchors) for run in runs]
+
+
+def _row(run: LoadedRecord, columns: Sequence[Column], anchors: dict[str, list[str]]) -> Row:
+    record = run.record
+    row: Row = {
+        "entrant": record.entry.name,
+        "slug": run.slug,
+        "family": record.entry.family,
+        "seed": record.seed,
+        "status": record.status,
+        "control": record.entry.control,
+        "result_id": record.result_id,
+    }
+    for column in columns:
+        row |= _numbers(column, column.read(record), anchors[column.key])
+    return row
+
+
+def _numbers(column: Column, score: Score, anchors: Sequence[str]) -> Row:
+    interval = score.interval if has_value(score) else None
+    numbers: Row = {
+        "value": score.value if has_value(score) else None,
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+        "status": score.status,
+        "n": score.n,
+        "n_clusters": score.n_clusters,
+    }
+    numbers |= {f"anchor.{name}": score.anchors.get(name) for name in anchors}
+    return {f"{column.key}.{name}": value for name, value in numbers.items()}
+
+
+def _anchor_names(column: Column, runs: Sequence[LoadedRecord]) -> list[str]:
+    return list(dict.fromkeys(name for run in runs for name in column.read(run.record).anchors))
