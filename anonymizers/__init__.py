@@ -1,0 +1,1 @@
+"""What is compared: one module or package per anonymization method."""

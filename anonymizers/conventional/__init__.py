@@ -1,0 +1,1 @@
+"""Conventional anonymizers: controls, blurs, pixelation, noise, masks, and k-Same."""
