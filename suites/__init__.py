@@ -1,0 +1,1 @@
+"""What it is measured on: data sets, referees and suite definitions."""

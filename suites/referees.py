@@ -1,0 +1,113 @@
+"""Referees: a recogniser of the evaluated people and one classifier per attribute."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmark.errors import EnvironmentProblem
+from benchmark.hashing import sha256_json
+from benchmark.images import ImageSet, Labels
+from benchmark.learning.classifier import Architecture, Classifier, load_classifier, serialise
+from benchmark.learning.training import train
+from benchmark.protocols import Referees, Report, quiet
+from benchmark.store import Store
+from benchmark.weights import locate
+from suites.definition import RefereePlan
+
+RECOGNISER = "recogniser"
+
+
+def train_referee(
+    plan: RefereePlan, images: ImageSet, labels: Labels, name: str, device: str, report: Report = quiet
+) -> bytes:
+    """Trains one classifier and returns its file.
+
+    Args:
+        plan: architecture, recipe and seed.
+        images: what to train on.
+        labels: what to predict.
+        name: for the progress report.
+        device: torch device name.
+        report: shows progress.
+    """
+    recipe = plan.as_recipe()
+    architecture = Architecture(plan.architecture, labels.classes, plan.params)
+    torch.manual_seed(plan.seed)
+    network = architecture.build()
+    if plan.pretrained:
+        start_from(network, locate(plan.pretrained))
+    taught, checked = _held_out(len(images), recipe.patience, plan.seed)
+    validation = (images.images[checked], labels.values[checked]) if len(checked) else None
+    steps = math.ceil(len(taught) / recipe.batch)
+    epochs = max(recipe.epochs, math.ceil(recipe.min_steps / max(1, steps)))
+    with report(f"train {name}", epochs * len(taught)) as progress:
+        train(network, images.images[taught], labels.values[taught], recipe, plan.seed, device, validation, progress)
+    return serialise(architecture, network)
+
+
+def _held_out(count: int, patience: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows to learn from, and a tenth to watch for early stopping; none where the recipe does not stop early."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    watched = math.ceil(count / 10) if patience else 0
+    return order[watched:].sort().values, order[:watched].sort().values
+
+
+def start_from(network: nn.Module, path: Path) -> None:
+    """Loads weights of the same architecture with another number of classes; the last layer stays as it is.
+
+    Raises:
+        EnvironmentProblem: the file is of another architecture.
+    """
+    given = torch.load(path, map_location="cpu", weights_only=True)
+    own = network.state_dict()
+    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    missing = sorted(set(own) - set(fitting))
+    if {name.rpartition(".")[0] for name in missing} - {last_layer(network)}:
+        raise EnvironmentProblem(f"{path} is of another architecture: it has no fitting '{missing[0]}'")
+    network.load_state_dict(fitting, strict=False)
+
+
+def last_layer(network: nn.Module) -> str:
+    """Name of the last linear layer."""
+    names: list[str] = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)]
+    return names[-1]
+
+
+def trained_and_kept(
+    store: Store,
+    plans: Mapping[str, RefereePlan],
+    enrol: ImageSet,
+    background: ImageSet,
+    device: str,
+    report: Report = quiet,
+) -> Referees:
+    """Referees of a suite without frozen weights: trained once, kept by what they were trained on.
+
+    Args:
+        store: where they are kept.
+        plans: ``recogniser`` and ``attribute``.
+        enrol: photographs of the evaluated people, empty where nobody is known.
+        background: labelled photographs of other people, empty where there are no attributes.
+        device: torch device name.
+        report: shows progress.
+    """
+
+    def kept(name: str, plan: RefereePlan, images: ImageSet, labels: Labels) -> Classifier:
+        key = sha256_json([name, plan.model_dump(), asdict(plan.as_recipe()), images.content])
+        path = store.path("referees", f"{key}.safetensors")
+        store.remember(path, lambda: train_referee(plan, images, labels, name, device, report))
+        return load_classifier(name, path, device, remedy=f"Delete {path} and run the same command again.")
+
+    recogniser = None
+    if enrol.identity is not None and len(enrol):
+        recogniser = kept(RECOGNISER, plans[RECOGNISER], enrol, enrol.identity)
+    attributes = {
+        name: kept(name, plans["attribute"], background, labels) for name, labels in background.attributes.items()
+    }
+    return Referees(recogniser, attributes if len(background) else {})
