@@ -109,7 +109,8 @@ class ImageSet:
         """sha256 over keys, pixels and labels."""
         labels = {name: [list(part.classes), part.values.tolist()] for name, part in self.attributes.items()}
         who = None if self.identity is None else [list(self.identity.classes), self.identity.values.tolist()]
-        return sha256_json([list(self.keys), sha256_tensor(self.images), who, labels])
+        points = None if self.landmarks is None else sha256_tensor(self.landmarks)
+        return sha256_json([list(self.keys), sha256_tensor(self.images), who, labels, points])
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ def reporter(console: Console) -> Report:
 
 def _bars(console: Console) -> Report:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -38,14 +38,14 @@ def _bars(console: Console) -> Report:
 def _lines(console: Console) -> Report:
     @contextmanager
     def report(title: str, total: int) -> Iterator[Advance]:
-        counter = _TenthsCounter(console, title, total)
+        counter = _Quarters(console, title, total)
         yield counter.advance
 
     return report
 
 
-class _TenthsCounter:
-    """Prints a line at the start and whenever another quarter of long work is done."""
+class _Quarters:
+    """Prints a line whenever another quarter of the work is done."""
 
     def __init__(self, console: Console, title: str, total: int) -> None:
         self.console, self.title, self.total, self.done, self.quarter = console, title, total, 0, 0

@@ -22,7 +22,7 @@ def _finite(value: float) -> float:
 Finite = Annotated[float, AfterValidator(_finite)]
 Group = Literal["privacy", "utility", "quality", "cost"]
 Status = Literal["ok", "unavailable", "not-applicable", "failed"]
-ParamValue = bool | int | float | str
+ParamValue = bool | int | Finite | str
 
 
 class Part(BaseModel):

@@ -20,7 +20,15 @@ Kind = Literal["anonymizers", "metrics", "suites"]
 
 @cache
 def _points(kind: Kind) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=f"anonbench.{kind}")}
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=f"anonbench.{kind}"):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise EnvironmentProblem(
+                f"two installed packages register the {kind[:-1]} '{point.name}': {other.value} and {point.value}. "
+                "Uninstall one of them"
+            )
+    return found
 
 
 def names(kind: Kind) -> list[str]:
@@ -41,9 +49,9 @@ def load(kind: Kind, name: str) -> Any:
         raise UsageError(f"no {kind[:-1]} is called '{name}'.{hint} Try: anonbench list {kind}")
     try:
         return points[name].load()
-    except ImportError as error:
+    except Exception as error:  # a stranger's module may raise anything while it is imported
         raise EnvironmentProblem(
-            f"{kind[:-1]} '{name}' cannot be imported: {error}. Install what is missing."
+            f"{kind[:-1]} '{name}' cannot be imported: {type(error).__name__}: {error}. Mend or uninstall its package"
         ) from error
 
 
@@ -81,14 +89,17 @@ def build_entrant(text: str) -> Entrant:
     unknown = sorted(set(getattr(anonymizer, "uses", ())) - USES)
     if unknown:
         raise EntrantError(f"'{spec.family}' declares to use '{unknown[0]}'.{did_you_mean(unknown[0], USES)}")
+    taken = {name: getattr(anonymizer, name, value) for name, value in spec.params.items()}
+    spec = Spec(spec.family, taken)
     return Entrant(spec, anonymizer, _facts(spec, factory, anonymizer))
 
 
 def _facts(spec: Spec, factory: Any, anonymizer: Anonymizer) -> EntrantFacts:
+    params = {name: getattr(anonymizer, name, value) for name, value in expanded(factory, spec).items()}
     return EntrantFacts(
         name=str(spec),
         family=spec.family,
-        params=expanded(factory, spec),
+        params=params,
         entry_hash=source_hash(type(anonymizer)),
         uses=tuple(sorted(getattr(anonymizer, "uses", ()))),
         deterministic=bool(getattr(anonymizer, "deterministic", True)),

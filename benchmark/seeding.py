@@ -11,7 +11,7 @@ import torch
 
 def key_of(*parts: object) -> np.ndarray:
     """128-bit Philox key of a clear text, as uint64 ``[2]``."""
-    text = "/".join(str(part) for part in parts)
+    text = "\0".join(str(part) for part in parts)
     return np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), dtype="<u8").astype(np.uint64)
 
 
@@ -34,7 +34,7 @@ def uniform(seed: int, stream: str, keys: Sequence[str], shape: tuple[int, ...])
     words = np.empty((len(keys), count), dtype=np.uint64)
     for row, key in enumerate(keys):
         words[row] = np.random.Philox(key=key_of(seed, stream, key)).random_raw(count)
-    draws = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    draws = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
     return torch.from_numpy(draws).reshape(len(keys), *shape)
 
 

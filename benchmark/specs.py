@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +35,17 @@ class Spec:
 
 
 def _text(value: ParamValue) -> str:
-    return format(value, "g") if isinstance(value, float) else str(value)
+    if not isinstance(value, str):
+        return str(value)
+    bare = re.fullmatch(r"[A-Za-z_][\w.+-]*", value) and _read(value) == value
+    return value if bare else repr(value)
+
+
+def _read(text: str) -> object:
+    try:
+        return parse_spec(f"f(x={text})").params["x"]
+    except UsageError:
+        return None
 
 
 def parse_spec(text: str) -> Spec:
@@ -42,18 +54,27 @@ def parse_spec(text: str) -> Spec:
     Raises:
         UsageError: the text is not of that form.
     """
-    name, _, rest = text.strip().partition("(")
-    family = name.strip()
-    if not re.fullmatch(r"[\w.:/-]+", family) or (rest and not rest.rstrip().endswith(")")):
-        raise UsageError(f"'{text}' is not an entrant or metric; write family(param=value, ...), as in blur(kernel=9)")
+    name, bracket, rest = text.strip().partition("(")
+    family, shown = name.strip(), ascii(text) if not text.isprintable() else f"'{text}'"
+    if not re.fullmatch(r"[\w.:/-]+", family) or (bracket and not rest.rstrip().endswith(")")):
+        raise UsageError(f"{shown} is not an entrant or metric; write family(param=value, ...), as in blur(kernel=9)")
     call = f"f({rest}" if rest else "f()"
     try:
+        return Spec(family, _params(call))
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise UsageError(f"{shown} cannot be read; write {family}(param=value, ...), as in blur(kernel=9)") from error
+
+
+def _params(call: str) -> dict[str, ParamValue]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SyntaxWarning)
         node = ast.parse(call, mode="eval").body
-        assert isinstance(node, ast.Call)
-        assert not node.args
-        return Spec(family, {str(word.arg): _value(word.value, call) for word in node.keywords if word.arg})
-    except (SyntaxError, AssertionError) as error:
-        raise UsageError(f"'{text}' cannot be read; write {family}(param=value, ...), as in blur(kernel=9)") from error
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
+        raise SyntaxError("not one call with named parameters")
+    given = [word.arg for word in node.keywords]
+    if None in given or len(set(given)) < len(given):
+        raise SyntaxError("a parameter without a name, or twice the same")
+    return {str(word.arg): _value(word.value, call) for word in node.keywords}
 
 
 def _value(node: ast.expr, call: str) -> ParamValue:
@@ -61,6 +82,8 @@ def _value(node: ast.expr, call: str) -> ParamValue:
         value = ast.literal_eval(node)
     except ValueError:
         return ast.get_source_segment(call, node) or ""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a parameter is a finite number")
     return value if isinstance(value, bool | int | float | str) else (ast.get_source_segment(call, node) or "")
 
 

@@ -12,6 +12,8 @@ from benchmark.records import Interval
 LEVEL = 0.95
 RESAMPLES = 2000
 SEED = 20250101
+AT_A_TIME = 4_000_000
+"""Draws held in memory at a time."""
 
 
 def clusters_of(images: ImageSet) -> torch.Tensor:
@@ -52,11 +54,8 @@ def bootstrap(
     if len(sums) < 2:
         return None
     generator = torch.Generator().manual_seed(seed)
-    picks = torch.randint(len(sums), (resamples, len(sums)), generator=generator)
-    weights = torch.zeros(resamples, len(sums), dtype=torch.float64).scatter_add_(
-        1, picks, torch.ones_like(picks, dtype=torch.float64)
-    )
-    found = statistic(weights @ sums)
+    sizes = [len(part) for part in torch.arange(resamples).split(max(1, AT_A_TIME // len(sums)))]
+    found = torch.cat([statistic(_counts(size, len(sums), generator) @ sums) for size in sizes])
     found = found[~found.isnan()]
     if not len(found):
         return None
@@ -65,6 +64,13 @@ def bootstrap(
     return Interval(
         level=LEVEL, method="percentile bootstrap over people", low=low, high=high, seed=seed, resamples=resamples
     )
+
+
+def _counts(resamples: int, clusters: int, generator: torch.Generator) -> torch.Tensor:
+    """How often each cluster is drawn in each resample, float64 ``[resamples, clusters]``."""
+    picks = torch.randint(clusters, (resamples, clusters), generator=generator)
+    counts = torch.zeros(resamples, clusters, dtype=torch.float64)
+    return counts.scatter_add_(1, picks, torch.ones_like(counts))
 
 
 def mean_interval(values: torch.Tensor, clusters: torch.Tensor) -> Interval | None:

@@ -93,9 +93,8 @@ class Store:
 
     def _put(self, data: bytes) -> str:
         name = sha256_bytes(data)
-        path = self._object(name)
-        if not path.exists():
-            write_atomic(path, data)
+        if self._get(name) is None:
+            write_atomic(self._object(name), data)
         return name
 
     def get_all(self, names: list[str]) -> list[bytes] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,24 +16,19 @@ from benchmark.records import MetricCard, Score
 from benchmark.statistics import clusters_of, mean_interval
 
 PEAK = 255.0
-EXACT_ROW = 256
-"""So many squared differences (at most 255² each) add up exactly in float32: the sum stays below 2^24."""
-CHUNK = 16
-"""Images per step: the planes of a step stay in the processor's cache."""
 
 
 def squared_error(original: torch.Tensor, released: torch.Tensor) -> torch.Tensor:
     """Mean squared error per image, exact: uint8 ``[N, 3, H, W]`` twice to float64 ``[N]``, grey levels²."""
-    return torch.cat(
-        [_sum_of_squares(a, b) for a, b in zip(original.split(CHUNK), released.split(CHUNK), strict=True)]
-    ) / max(1, original[0].numel())
+    totals = [_sum_of_squares(a, b) for a, b in zip(original.numpy(), released.numpy(), strict=True)]
+    return torch.tensor(totals, dtype=torch.float64) / max(1, math.prod(original.shape[1:]))
 
 
-def _sum_of_squares(original: torch.Tensor, released: torch.Tensor) -> torch.Tensor:
-    difference = (original.float() - released.float()).flatten(1)
-    rows = torch.nn.functional.pad(difference, (0, -difference.shape[1] % EXACT_ROW)).unflatten(1, (-1, EXACT_ROW))
-    total: torch.Tensor = torch.linalg.vecdot(rows, rows).sum(1, dtype=torch.float64)
-    return total
+def _sum_of_squares(original: npt.NDArray[np.uint8], released: npt.NDArray[np.uint8]) -> int:
+    import cv2
+
+    width = original.shape[-1]
+    return round(cv2.norm(original.reshape(-1, width), released.reshape(-1, width), cv2.NORM_L2SQR))
 
 
 def decibels(error: torch.Tensor) -> torch.Tensor:
@@ -113,8 +110,8 @@ class Psnr:
 
 WINDOW, SIGMA = 11, 1.5
 C1, C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
-FLAT_ERROR = 1e-7
-"""Estimated error of the float32 path above which an image is computed in float64 instead."""
+CACHED = 60_000
+"""Pixels filtered at a time: the planes of a step stay in the processor's cache."""
 
 
 def gaussian_window() -> npt.NDArray[np.float64]:
@@ -127,9 +124,8 @@ def gaussian_window() -> npt.NDArray[np.float64]:
 def structural_similarity(original: torch.Tensor, released: torch.Tensor) -> torch.Tensor:
     """SSIM per image: Gaussian window 11, sigma 1.5, population covariance, valid region, mean over RGB.
 
-    Equals ``skimage.metrics.structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)``
-    to 1e-6. The filters run in float32 around each plane's mean; where large flat areas would let rounding errors
-    add up, the image is computed by scikit-image in float64.
+    Equals ``skimage.metrics.structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)``.
+    Squares and products of bytes are exact integers; only the filter itself runs in float64.
 
     Args:
         original: uint8 ``[N, 3, H, W]``, sides of at least 11 px.
@@ -138,61 +134,48 @@ def structural_similarity(original: torch.Tensor, released: torch.Tensor) -> tor
     Returns:
         float64 ``[N]``, -1..1.
     """
-    parts = [_ssim_chunk(a.numpy(), b.numpy()) for a, b in zip(original.split(4), released.split(4), strict=True)]
-    value, doubt = (torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True))
-    for row in torch.nonzero(doubt > FLAT_ERROR).flatten().tolist():
-        value[row] = _ssim_in_float64(original[row], released[row])
-    return value
+    height, width = int(original.shape[2]), int(original.shape[3])
+    a, b = original.numpy().reshape(-1, width), released.numpy().reshape(-1, width)
+    step = height * max(1, CACHED // (height * width))
+    parts = [_ssim_of_planes(a[top : top + step], b[top : top + step], height) for top in range(0, len(a), step)]
+    planes: torch.Tensor = torch.from_numpy(np.concatenate(parts))
+    return planes.view(-1, 3).mean(1)
 
 
-def _ssim_chunk(
-    original: npt.NDArray[np.uint8], released: npt.NDArray[np.uint8]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """SSIM and its estimated rounding error per image, both float64 ``[N]``."""
-    x, mean_x = _centred(original)
-    y, mean_y = _centred(released)
-    mx, my = _smooth(x), _smooth(y)
-    power = _smooth(x * x + y * y)
-    covariance = _smooth(x * y) - mx * my
-    variance = power - (mx * mx + my * my)
-    flat = np.where(variance < 1.0, power, 0.0).reshape(len(original), -1)
-    doubt = flat.mean(1, dtype=np.float64) * float(np.finfo(np.float32).eps) / C2
-    mx, my = mx + mean_x, my + mean_y
-    top = (2 * mx * my + np.float32(C1)) * (2 * covariance + np.float32(C2))
-    bottom = (mx * mx + my * my + np.float32(C1)) * (variance + np.float32(C2))
-    return (top / bottom).reshape(len(original), -1).mean(1, dtype=np.float64), doubt
+def _ssim_of_planes(
+    original: npt.NDArray[np.uint8], released: npt.NDArray[np.uint8], height: int
+) -> npt.NDArray[np.float64]:
+    """Mean SSIM of planes that lie below one another, ``[P * H, W]`` twice to ``[P]``; works in place."""
+    import cv2
+
+    mx, my = _smooth(original, height), _smooth(released, height)
+    mixed = _smooth(np.multiply(original, released, dtype=np.uint16), height)
+    apart = cv2.absdiff(original, released)
+    variance = _smooth(np.multiply(apart, apart, dtype=np.uint16), height) + 2 * mixed
+    product, squares = mx * my, mx * mx
+    squares += my * my
+    covariance = mixed - product
+    covariance *= 2
+    covariance += C2
+    variance -= squares
+    variance += C2
+    product *= 2
+    product += C1
+    product *= covariance
+    squares += C1
+    squares *= variance
+    product /= squares
+    mean: npt.NDArray[np.float64] = product.mean((1, 2))
+    return mean
 
 
-def _centred(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Planes ``[3N, H, W]`` minus their rounded mean, and the mean ``[3N, 1, 1]``: covariances stay, rounding shrinks."""
-    planes = images.reshape(-1, *images.shape[2:]).astype(np.float32)
-    mean = np.round(planes.mean((1, 2), keepdims=True, dtype=np.float64)).astype(np.float32)
-    return planes - mean, mean
-
-
-def _smooth(planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Gaussian window over the valid region; the planes lie below one another, so one call filters all."""
+def _smooth(planes: npt.NDArray[Any], height: int) -> npt.NDArray[np.float64]:
+    """Gaussian window over the valid region of each plane."""
     import cv2
 
     weights, margin = gaussian_window(), WINDOW // 2
-    tall = cv2.sepFilter2D(planes.reshape(-1, planes.shape[2]), cv2.CV_32F, weights, weights)
-    return np.asarray(tall, np.float32).reshape(planes.shape)[:, margin:-margin, margin:-margin]
-
-
-def _ssim_in_float64(original: torch.Tensor, released: torch.Tensor) -> float:
-    from skimage.metrics import structural_similarity as reference
-
-    return float(
-        reference(
-            original.numpy(),
-            released.numpy(),
-            channel_axis=0,
-            gaussian_weights=True,
-            sigma=SIGMA,
-            use_sample_covariance=False,
-            data_range=PEAK,
-        )
-    )
+    tall = np.asarray(cv2.sepFilter2D(planes, cv2.CV_64F, weights, weights), np.float64)
+    return tall.reshape(-1, height, planes.shape[1])[:, margin:-margin, margin:-margin]
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,9 @@ class Static:
         """Top-1 over all released images, with chance and the accuracy on originals as anchors."""
         if referees.recogniser is None or original.identity is None:
             return Scores(_nobody_known(self.card.name, len(original)))
-        truth = original.identity.values
-        hit = (referees.recogniser.predictions(released.images) == truth).double()
-        clean = (referees.recogniser.predictions(original.images) == truth).double()
+        recogniser, truth = referees.recogniser.for_labels(original.identity), original.identity.values
+        hit = (recogniser.predictions(released.images) == truth).double()
+        clean = (recogniser.predictions(original.images) == truth).double()
         clusters = clusters_of(original)
         score = Score(
             metric=self.card.name,

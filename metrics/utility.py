@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 from benchmark.images import ImageSet
 from benchmark.protocols import Referees, Scores
@@ -40,7 +41,7 @@ def macro_f1(cells: torch.Tensor, classes: int) -> torch.Tensor:
     return mean
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class F1:
     """Macro F1 of one attribute, predicted by a classifier that was trained on originals of other people."""
 
@@ -73,7 +74,7 @@ class F1:
             reason = f"the data have no labels named {self.attribute}"
             return Scores(Score(metric=name, status="not-applicable", reason=reason, n=len(original)))
         truth, classes = labels.values, len(labels.classes)
-        predicted = classifier.predictions(released.images)
+        predicted = classifier.for_labels(labels).predictions(released.images)
         cells = confusion_cells(truth, predicted, classes)
         clusters = clusters_of(original)
         score = Score(

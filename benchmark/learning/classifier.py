@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmark.errors import EnvironmentProblem
+from benchmark.errors import EnvironmentProblem, UsageError
 from benchmark.hashing import sha256_bytes, sha256_tensor
+from benchmark.images import Labels
 from benchmark.learning.networks import build_network
 
 SCORING_BATCH = 64
@@ -52,6 +53,19 @@ class Classifier:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the logits."""
         return self.architecture.classes
+
+    def for_labels(self, labels: Labels) -> Classifier:
+        """Itself, if it predicts just these classes in this order.
+
+        Raises:
+            EnvironmentProblem: it was made for other classes, so its predictions would mean something else.
+        """
+        if self.classes != labels.classes:
+            raise EnvironmentProblem(
+                f"{self.name} was trained for {len(self.classes)} classes that are not the {len(labels.classes)} of the "
+                "images. Rebuild it with: make weights"
+            )
+        return self
 
     @torch.inference_mode()
     def logits(self, images: torch.Tensor) -> torch.Tensor:
@@ -113,14 +127,14 @@ def load_classifier(
         with safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()["architecture"])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        architecture = Architecture(header["name"], tuple(header["classes"]), header["params"])
+        network = architecture.build()
+        network.load_state_dict(
+            {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
+        )
+    except (SafetensorError, UsageError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise EnvironmentProblem(
             f"weights of {name} cannot be read: {path} is not a network file. {remedy}".strip()
         ) from error
-    architecture = Architecture(header["name"], tuple(header["classes"]), header["params"])
-    network = architecture.build()
-    network.load_state_dict(
-        {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
-    )
     network.eval().requires_grad_(False)
     return Classifier(name, architecture, network.to(device), found)

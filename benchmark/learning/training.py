@@ -113,7 +113,7 @@ def train(
     best = _Best(recipe.patience)
     for _ in range(epochs):
         network.train()
-        for rows in torch.randperm(len(images), generator=generator).split(recipe.batch):
+        for rows in _steps(torch.randperm(len(images), generator=generator), recipe.batch):
             batch = augment(images[rows].float() / 255, recipe, generator)
             batch = batch.to(device, memory_format=torch.channels_last)
             loss = nn.functional.cross_entropy(
@@ -129,9 +129,18 @@ def train(
             scheduler.step()
         if recipe.patience and validation and best.stop(network, validation_loss(network, *validation, recipe.batch)):
             break
+    optimiser.zero_grad(set_to_none=True)
     best.restore(network)
     network.to("cpu").to(memory_format=torch.contiguous_format)
     return network.eval().requires_grad_(False)
+
+
+def _steps(order: torch.Tensor, batch: int) -> list[torch.Tensor]:
+    """Rows per step; a single image left over joins the step before: there is no variance over one image."""
+    parts = list(order.split(batch))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
 
 
 def _optimiser(

@@ -1,0 +1,172 @@
+"""Metrics that ask a referee, with a planted referee whose answer stands in the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score
+from torch import nn
+
+from benchmark.images import ImageSet, Labels
+from benchmark.learning.classifier import Architecture, Classifier
+from benchmark.protocols import Referees
+from benchmark.records import Score
+from metrics.recognition import Static
+from metrics.utility import F1, confusion_cells, macro_f1
+
+STEP = 10
+
+
+class PatchReader(nn.Module):
+    """Names class ``k`` where the mean of the red 4 x 4 px patch in the corner is nearest to ``STEP * k``."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.levels = nn.Parameter(torch.arange(classes) * STEP / 255, requires_grad=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return -(images[:, 0, :4, :4].mean((1, 2))[:, None] - self.levels).abs()
+
+
+def reader(classes: Sequence[str]) -> Classifier:
+    return Classifier("planted", Architecture("planted", tuple(classes)), PatchReader(len(classes)), sha256="")
+
+
+def pictures(answers: Sequence[int]) -> torch.Tensor:
+    """Noise whose corner says what the planted referee is to answer; no two pictures are the same."""
+    generator = np.random.default_rng(len(answers))
+    images = torch.from_numpy(generator.integers(0, 256, (len(answers), 3, 12, 12), dtype=np.uint8))
+    images[:, 0, :4, :4] = (torch.tensor(answers, dtype=torch.uint8) * STEP)[:, None, None]
+    return images
+
+
+def names(count: int) -> tuple[str, ...]:
+    return tuple(f"class {number}" for number in range(count))
+
+
+def keys(count: int) -> tuple[str, ...]:
+    return tuple(f"image {row}" for row in range(count))
+
+
+def people_set(truth: Sequence[int], answers: Sequence[int], people: int) -> ImageSet:
+    return ImageSet(pictures(answers), keys(len(truth)), Labels(torch.tensor(truth), names(people)))
+
+
+def labelled_set(truth: Sequence[int], answers: Sequence[int], classes: int) -> ImageSet:
+    labels = {"mood": Labels(torch.tensor(truth), names(classes))}
+    return ImageSet(pictures(answers), keys(len(truth)), None, labels)
+
+
+def mood(truth: Sequence[int], clean: Sequence[int], released: Sequence[int], classes: int) -> Score:
+    original = labelled_set(truth, clean, classes)
+    referees = Referees(attributes={"mood": reader(names(classes))})
+    return F1("mood").score(original, original.with_images(pictures(released)), referees).score
+
+
+def sklearn_f1(truth: Sequence[int], predicted: Sequence[int]) -> float:
+    return float(f1_score(truth, predicted, average="macro", zero_division=0))
+
+
+def test_static_is_the_share_of_people_named_first() -> None:
+    truth = [0, 0, 1, 1, 2, 2, 3, 3]
+    original = people_set(truth, truth, 4)
+    released = original.with_images(pictures([0, 1, 1, 1, 0, 0, 3, 2]))
+    scores = Static().score(original, released, Referees(reader(names(4))))
+    assert scores.score.value == 4 / 8
+    assert scores.per_image["static"].tolist() == [1, 0, 1, 1, 0, 0, 1, 0]
+    assert scores.score.anchors == {"chance": 0.25, "originals": 1.0}
+    assert (scores.score.n, scores.score.n_clusters) == (8, 4)
+
+
+def test_static_has_the_accuracy_on_originals_as_anchor() -> None:
+    truth = [0, 1, 2, 0, 1, 2]
+    original = people_set(truth, [0, 1, 1, 0, 0, 2], 3)
+    score = Static().score(original, original, Referees(reader(names(3)))).score
+    assert score.value == score.anchors["originals"] == pytest.approx(4 / 6)
+    assert score.anchors["chance"] == pytest.approx(1 / 3)
+
+
+def test_static_of_black_images_is_the_share_of_one_person() -> None:
+    truth = [0, 1, 2, 3, 0, 1, 2, 3]
+    original = people_set(truth, truth, 4)
+    released = original.with_images(torch.zeros_like(original.images))
+    score = Static().score(original, released, Referees(reader(names(4)))).score
+    assert score.value == score.anchors["chance"] == 0.25
+
+
+def test_static_interval_holds_the_value() -> None:
+    truth = [row % 6 for row in range(60)]
+    original = people_set(truth, truth, 6)
+    released = original.with_images(pictures([0 if row < 25 else truth[row] for row in range(60)]))
+    score = Static().score(original, released, Referees(reader(names(6)))).score
+    assert score.value is not None
+    assert score.interval is not None
+    assert 0 <= score.interval.low <= score.value <= score.interval.high <= 1
+
+
+@pytest.mark.parametrize("known", ["people", "recogniser"])
+def test_static_without_people_or_recogniser_is_not_applicable(known: str) -> None:
+    original = people_set([0, 1], [0, 1], 2).without(identity=known != "people")
+    referees = Referees(reader(names(2)) if known == "recogniser" else None)
+    score = Static().score(original, original, referees).score
+    assert (score.status, score.value, score.n) == ("not-applicable", None, 2)
+    assert score.reason
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    st.integers(1, 6).flatmap(lambda k: st.lists(st.tuples(st.integers(0, k - 1), st.integers(0, k - 1)), min_size=1))
+)
+def test_macro_f1_equals_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    truth, predicted = (list(part) for part in zip(*pairs, strict=True))
+    cells = confusion_cells(torch.tensor(truth), torch.tensor(predicted), 6).sum(0, keepdim=True)
+    assert float(macro_f1(cells, 6)[0]) == pytest.approx(sklearn_f1(truth, predicted), abs=1e-12)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=80))
+def test_f1_metric_equals_scikit_learn_with_all_anchors(rows: list[tuple[int, int, int]]) -> None:
+    truth, clean, released = (list(part) for part in zip(*rows, strict=True))
+    score = mood(truth, clean, released, 5)
+    majority = [int(np.bincount(truth).argmax())] * len(truth)
+    assert score.value == pytest.approx(sklearn_f1(truth, released), abs=1e-12)
+    assert score.anchors["originals"] == pytest.approx(sklearn_f1(truth, clean), abs=1e-12)
+    assert score.anchors["always-majority"] == pytest.approx(sklearn_f1(truth, majority), abs=1e-12)
+
+
+def test_f1_of_the_majority_answer_is_its_closed_form() -> None:
+    truth = [0] * 78 + [1] * 22
+    score = mood(truth, truth, [0] * 100, 2)
+    assert score.value == score.anchors["always-majority"] == pytest.approx(0.5 * 2 * 0.78 / 1.78)
+    assert score.anchors["originals"] == 1
+
+
+def test_f1_of_no_matrix_is_nan_and_of_perfect_answers_is_one() -> None:
+    cells = torch.stack([torch.zeros(9), torch.eye(3).flatten() * 4]).double()
+    assert macro_f1(cells, 3).isnan().tolist() == [True, False]
+    assert float(macro_f1(cells, 3)[1]) == 1
+
+
+def test_f1_keeps_who_was_read_correctly() -> None:
+    original = labelled_set([0, 1, 1, 0], [0, 1, 1, 0], 2)
+    referees = Referees(attributes={"mood": reader(names(2))})
+    scores = F1("mood").score(original, original.with_images(pictures([0, 0, 1, 1])), referees)
+    assert scores.per_image["f1(attribute=mood)"].tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("referees", [Referees(), Referees(attributes={"age": reader(names(2))})])
+def test_f1_of_an_unknown_attribute_is_not_applicable(referees: Referees) -> None:
+    original = labelled_set([0, 1], [0, 1], 2)
+    score = F1("age").score(original, original, referees).score
+    assert (score.status, score.value) == ("not-applicable", None)
+    assert "age" in score.reason
+
+
+def test_card_names_the_attribute() -> None:
+    card = F1("skin_tone").card
+    assert (card.name, card.title) == ("f1(attribute=skin_tone)", "F1 skin tone")
