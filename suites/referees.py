@@ -107,7 +107,7 @@ def trained_and_kept(
     recogniser = None
     if enrol.identity is not None and len(enrol):
         recogniser = kept(RECOGNISER, plans[RECOGNISER], enrol, enrol.identity)
-    attributes = {
-        name: kept(name, plans["attribute"], background, labels) for name, labels in background.attributes.items()
-    }
-    return Referees(recogniser, attributes if len(background) else {})
+    taught = background.attributes if len(background) else {}
+    return Referees(
+        recogniser, {name: kept(name, plans["attribute"], background, labels) for name, labels in taught.items()}
+    )
