@@ -12,7 +12,7 @@ import torch
 
 from benchmark.decode import decode_png, encode_png
 from benchmark.errors import AnonbenchError, EnvironmentProblem
-from benchmark.hashing import sha256_json, sha256_tensor
+from benchmark.hashing import sha256_bytes, sha256_json, sha256_tensor
 from benchmark.images import ImageSet, Released, check_released
 from benchmark.machine import PeakMemory
 from benchmark.protocols import Controller, Report, Suite, quiet
@@ -143,9 +143,14 @@ def _controller(suite: Suite, entrant: Entrant, seed: int, settings: Settings, r
     )
 
 
-def _allowed(images: ImageSet, uses: frozenset[str]) -> ImageSet:
+def handed_over(images: ImageSet, uses: frozenset[str]) -> ImageSet:
+    """What an entrant may see of a set: a copy of the pixels, the labels it declared, and keys that name nobody.
+
+    Folders are named after people, and so are the keys; an entrant gets their hashes, which are as stable.
+    """
     hidden = {name: name not in uses for name in ("identity", "attributes", "landmarks")}
-    return images.without(**hidden)
+    keys = tuple(sha256_bytes(key.encode())[:16] for key in images.keys)
+    return dataclasses.replace(images.without(**hidden), images=images.images.clone(), keys=keys)
 
 
 @dataclass
@@ -190,10 +195,8 @@ class _Work:
         self.seconds_fit, self.fitted = time.perf_counter() - started, True
 
     def _anonymize(self, part: ImageSet) -> Released:
-        given = _allowed(part, self.entrant.uses)
-        copy = given.with_images(given.images.clone())
-        anonymize = self.entrant.anonymizer.anonymize
-        released = self._guarded("anonymize", lambda: check_released(anonymize(copy, self.controller), part))
+        given, anonymize = handed_over(part, self.entrant.uses), self.entrant.anonymizer.anonymize
+        released = self._guarded("anonymize", lambda: check_released(anonymize(given, self.controller), part))
         assert isinstance(released, Released)
         return released
 

@@ -36,7 +36,7 @@ class Spec:
 
 def _text(value: ParamValue) -> str:
     if not isinstance(value, str):
-        return str(value)
+        return str(value).removesuffix(".0")
     bare = re.fullmatch(r"[A-Za-z_][\w.+-]*", value) and _read(value) == value
     return value if bare else repr(value)
 

@@ -220,6 +220,7 @@ def test_an_entrant_gets_what_it_declared_and_nothing_else(cache: Path, tmp_path
     assert Peeks.seen.identity is None
     assert not Peeks.seen.attributes
     assert Peeks.seen.landmarks is None
+    assert not any("evaluated" in key for key in Peeks.seen.keys), "the names of people are in the keys"
     assert Peeks.controller.recogniser is None
     assert Peeks.controller.train is None
     assert pipeline.suite.images("probe").images.any(), "the originals must survive an entrant that writes into them"

@@ -20,7 +20,7 @@ from suites.portraits.photograph import Photographs, sample_photographs
 from suites.portraits.randomness import bell_noise, uniforms
 from suites.portraits.render import draw
 
-PINNED = "5e73f25b690455ebdc1eb7c35289d9f1fbd01eccbcffac5bb8677953f0287ed3"
+PINNED = "cf612a71f493b05cf40347075f91e8e0858fe288c9136a78045dd0ab5909b05a"
 
 
 def portraits(identities: range = range(4), photographs: range = range(3), **options: object) -> Portraits:
