@@ -37,11 +37,12 @@ def train_referee(
         report: shows progress.
     """
     recipe = plan.as_recipe()
+    start = locate(plan.pretrained) if plan.pretrained else None
     architecture = Architecture(plan.architecture, labels.classes, plan.params)
     torch.manual_seed(plan.seed)
     network = architecture.build()
-    if plan.pretrained:
-        start_from(network, locate(plan.pretrained))
+    if start is not None:
+        start_from(network, start)
     taught, checked = _held_out(len(images), recipe.patience, plan.seed)
     validation = (images.images[checked], labels.values[checked]) if len(checked) else None
     steps = math.ceil(len(taught) / recipe.batch)
