@@ -25,7 +25,7 @@ from benchmark.release import EntrantFailed, Release, Settings, cell_key, find_r
 from benchmark.scoring import Scorer, per_image_rows
 from benchmark.store import Store, write_atomic
 
-EXAMPLES = 4
+EXAMPLES = 3
 
 
 @dataclass

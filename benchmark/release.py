@@ -172,12 +172,13 @@ class _Work:
             self.controller.progress(len(part))
             return dict(kept)
         self._fit()
-        started = time.perf_counter()
         with PeakMemory() as memory:
+            started = time.perf_counter()
             released = self._anonymize(part)
+            seconds = time.perf_counter() - started
         made = {
             "keys": list(part.keys),
-            "seconds": time.perf_counter() - started,
+            "seconds": seconds,
             "peak_memory_mb": memory.peak,
             "objects": self.store.put_all([encode_png(image) for image in released.images]),
             "notes": {name: note for name, note in released.notes.items() if isinstance(note, str)},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from pydantic import ConfigDict
@@ -39,6 +40,20 @@ def macro_f1(cells: torch.Tensor, classes: int) -> torch.Tensor:
     f1 = torch.where(present, 2 * hit / marginals.clamp(min=1), 0.0)
     mean: torch.Tensor = f1.sum(1) / present.sum(1)
     return mean
+
+
+def f1_of_resample(cells: torch.Tensor, present: torch.Tensor, classes: int) -> torch.Tensor:
+    """Macro F1 of resamples that hold every class the data hold; NaN for the others.
+
+    A resample without the people of a rare class would otherwise look like easier data.
+
+    Args:
+        cells: ``[B, K*K]`` counts.
+        present: int64, classes that occur in the data.
+        classes: K.
+    """
+    truths = cells.unflatten(1, (classes, classes)).sum(2)[:, present]
+    return torch.where((truths > 0).all(1), macro_f1(cells, classes), torch.nan)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -82,7 +97,7 @@ class F1:
             value=float(macro_f1(cells.sum(0, keepdim=True), classes)),
             n=len(truth),
             n_clusters=len(clusters.unique()),
-            interval=bootstrap(cells, clusters, lambda sums: macro_f1(sums, classes)),
+            interval=bootstrap(cells, clusters, partial(f1_of_resample, present=truth.unique(), classes=classes)),
             anchors=_anchors(truth, classifier.predictions(original.images), classes),
         )
         return Scores(score, {name: (predicted == truth).double()})

@@ -17,7 +17,7 @@ from benchmark.learning.classifier import Architecture, Classifier
 from benchmark.protocols import Referees
 from benchmark.records import Score
 from metrics.recognition import Static
-from metrics.utility import F1, confusion_cells, macro_f1
+from metrics.utility import F1, confusion_cells, f1_of_resample, macro_f1
 
 STEP = 10
 
@@ -170,3 +170,12 @@ def test_f1_of_an_unknown_attribute_is_not_applicable(referees: Referees) -> Non
 def test_card_names_the_attribute() -> None:
     card = F1("skin_tone").card
     assert (card.name, card.title) == ("f1(attribute=skin_tone)", "F1 skin tone")
+
+
+def test_resamples_without_a_rare_class_do_not_count() -> None:
+    truth = torch.tensor([0] * 9 + [1])
+    cells = confusion_cells(truth, torch.zeros(10, dtype=torch.int64), 2)
+    with_rare, without_rare = cells.sum(0), cells[:9].sum(0)
+    values = f1_of_resample(torch.stack([with_rare, without_rare]), truth.unique(), 2)
+    assert values[0] == pytest.approx(f1_score(truth, torch.zeros(10), average="macro"))
+    assert values[1].isnan()
