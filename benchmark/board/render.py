@@ -39,7 +39,10 @@ def render_board(out: Path) -> Path:
             write_board(records, fresh)
             _swap(fresh, board, Path(scratch) / "old")
     except OSError as error:
-        raise EnvironmentProblem(f"The board cannot be written to {out} ({error.strerror or error}).") from error
+        raise EnvironmentProblem(
+            f"the board cannot be written to {out}: {error.strerror or error}. The records are kept; mend it and run "
+            f"the same command again"
+        ) from error
     return board / "index.html"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from benchmark.errors import AnonbenchError, did_you_mean
+from benchmark.errors import AnonbenchError, EnvironmentProblem, did_you_mean
 
 
 def one_line(error: AnonbenchError) -> click.ClickException:
@@ -29,6 +29,15 @@ class HelpfulGroup(click.Group):
             return super().invoke(ctx)
         except AnonbenchError as error:
             raise one_line(error) from error
+        except BrokenPipeError:  # whoever read our output has seen enough; click ends quietly
+            raise
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise one_line(
+                EnvironmentProblem(
+                    f"{where}{error.strerror or error}. What was finished is kept; mend it and run the same command again"
+                )
+            ) from error
         except KeyboardInterrupt:
             click.echo("Stopped. What was finished is kept; run the same command again to go on.", err=True)
             ctx.exit(130)

@@ -133,4 +133,5 @@ def build_entrants(specs: tuple[str, ...], suite: Suite) -> list[Entrant]:
     """Builds all entrants before any of them runs, so that a typing error costs nothing."""
     from benchmark.registry import build_entrant
 
-    return [build_entrant(spec) for spec in dict.fromkeys(specs or tuple(suite.entrants))]
+    built = [build_entrant(spec) for spec in specs or tuple(suite.entrants)]
+    return list({entrant.facts.name: entrant for entrant in built}.values())

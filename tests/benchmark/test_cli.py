@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 from PIL import Image
+
+from benchmark.cli import cli
 
 Invoke = Callable[..., Result]
 
@@ -211,3 +213,21 @@ def test_help_is_fast_because_torch_is_not_imported() -> None:
         "sys.exit('torch' in sys.modules or 'pandas' in sys.modules or 'cv2' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("place", ["cache", "out"])
+def test_a_file_where_a_folder_should_be(
+    place: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    folders = {"cache": tmp_path / "cache", "out": tmp_path / "out"} | {place: blocked}
+    monkeypatch.setenv("ANONBENCH_CACHE", str(folders["cache"]))
+    words = ["run", "portraits-smoke", "-e", "identity", "--threads", "1", "--out", str(folders["out"])]
+    expect(CliRunner().invoke(cli, words), 4, str(blocked))
+
+
+def test_two_spellings_of_one_entrant_run_once(invoke: Invoke, photographs: Path) -> None:
+    result = run_folder(invoke, photographs, "--size", 32, "-e", "blur(kernel=9)", "-e", "blur(kernel=9.0)")
+    assert result.exit_code == 0, result.output
+    assert result.output.count("blur(kernel=9): Risk") == 1
