@@ -80,6 +80,8 @@ def read_file(path: Path) -> bytes:
     """
     name = one_line(path)
     try:
+        if not path.is_dir() and path.exists() and not path.is_file():
+            raise UsageError(f"{name} is no ordinary file; take it away")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{name} does not exist; check the path, or take it off the list") from error

@@ -145,4 +145,8 @@ def check_released(released: object, original: ImageSet) -> Released:
             f"released images have shape {tuple(images.shape)}; expected {tuple(original.images.shape)}: "
             "one released image per original, same size, same order"
         )
+    for name, note in released.notes.items():
+        dense = isinstance(note, torch.Tensor) and note.layout == torch.strided
+        if not (dense or isinstance(note, str)):
+            raise EntrantError(f"note '{name}' must be a dense tensor or a text, not {type(note).__name__}")
     return released

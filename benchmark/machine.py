@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -11,6 +12,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from benchmark.errors import EnvironmentProblem, UsageError
 from benchmark.records import Machine
 
 
@@ -60,6 +62,26 @@ def choose_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def checked_device(name: str) -> str:
+    """A torch device somebody asked for.
+
+    Raises:
+        UsageError: torch knows no such device.
+        EnvironmentProblem: this machine has none.
+    """
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device {name}: no such device; write cpu, cuda or cuda:0") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name}: only cpu and cuda are supported")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise EnvironmentProblem(f"--device {name}: this machine has {torch.cuda.device_count()} such devices; try cpu")
+    return name
+
+
 class PeakMemory:
     """Largest resident memory of this process above what it held at the start, in MB (10^6 bytes).
 
@@ -87,9 +109,8 @@ class PeakMemory:
 def _give_back_free_memory() -> None:
     """Lets the allocator return what nobody uses, so that reusing it later shows as growth."""
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    with contextlib.suppress(TypeError, OSError, AttributeError):  # glibc alone has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _status_kb(field: str) -> int:
@@ -103,7 +124,7 @@ def describe_machine() -> Machine:
     import psutil
 
     return Machine(
-        system=f"{platform.system()} {platform.release()}",
+        system=platform.system(),
         machine=platform.machine(),
         processor=_processor(),
         cores=available_cores(),

@@ -16,12 +16,12 @@ import torch
 import benchmark
 from benchmark import machine
 from benchmark.decode import encode_png
-from benchmark.errors import NothingComparable
+from benchmark.errors import NothingComparable, UsageError
 from benchmark.learning.classifier import SCORING_BATCH
 from benchmark.protocols import Report, Scores, Suite, quiet
 from benchmark.records import Cost, Coverage, Example, Record, RunFacts, read_record
 from benchmark.registry import Entrant
-from benchmark.release import EntrantFailed, Release, Settings, cell_key, find_release, load_released, make_release
+from benchmark.release import EntrantFailed, Release, Settings, cell_key, find_release, make_release
 from benchmark.scoring import Scorer, per_image_rows
 from benchmark.store import Store, write_atomic
 
@@ -67,20 +67,22 @@ class Pipeline:
         """
         release = find_release(self.store, cell_key(self.suite, entrant, seed))
         if release is None:
-            name = self.suite.facts.name
             raise NothingComparable(
-                f"{entrant.spec} is not anonymized yet. Try: anonbench anonymize {name} -e '{entrant.spec}'"
+                f"{entrant.spec} is not anonymized yet. Try, with the same options: "
+                f"anonbench anonymize {self.suite.facts.name} -e '{entrant.spec}'"
             )
-        return self._recorded(entrant, seed, release, _now())
+        try:
+            return self._recorded(entrant, seed, release, _now())
+        except EntrantFailed as failed:
+            return self._write(self._failed(entrant, seed, failed, _now()), None)
 
     def run(self, entrant: Entrant, seed: int) -> Record:
         """Steps 1 and 2 for one cell; a failing entrant gives a record that says so."""
         started = _now()
         try:
-            release = self.anonymize(entrant, seed)
+            return self._recorded(entrant, seed, self.anonymize(entrant, seed), started)
         except EntrantFailed as failed:
             return self._write(self._failed(entrant, seed, failed, started), None)
-        return self._recorded(entrant, seed, release, started)
 
     def _recorded(self, entrant: Entrant, seed: int, release: Release, started: str) -> Record:
         known = self.scorer.known(release) is not None
@@ -88,6 +90,7 @@ class Pipeline:
         reused = [name for name, found in (("released", release.reused), ("scores", known)) if found]
         record = self._record(entrant, seed, started, reused).model_copy(
             update={
+                "status": "partial" if any(part.score.status == "failed" for part in scores) else "ok",
                 "scores": tuple(part.score for part in scores),
                 "release_sha256": release.sha256,
                 "notes": dict(release.notes),
@@ -100,7 +103,7 @@ class Pipeline:
                 "examples": _examples(release.keys, self.suite.facts.shows_faces),
             }
         )
-        return self._write(record, (release, scores))
+        return self._write(record, (entrant, release, scores))
 
     def _failed(self, entrant: Entrant, seed: int, failed: EntrantFailed, started: str) -> Record:
         expected = next(split.n_images for split in self.suite.facts.splits if split.name == "probe")
@@ -140,13 +143,18 @@ class Pipeline:
             cost=Cost(),
         )
 
-    def _write(self, record: Record, made: tuple[Release, list[Scores]] | None) -> Record:
+    def _write(self, record: Record, made: tuple[Entrant, Release, list[Scores]] | None) -> Record:
         """Keeps the record, last of its files; one that says the same as before stays as it was."""
         record = record.identified()
         folder = record_folder(self.out, record)
         before = _readable(folder / "record.json")
         if before is not None and before.result_id == record.result_id:
             return before
+        if before is not None and _of_other_data(before, record):
+            raise UsageError(
+                f"{folder} holds a record of other images ({before.suite.title}, {before.suite.suite_hash[:8]}); choose "
+                "another folder with --out, or delete that one"
+            )
         if before is not None:
             record = record.model_copy(update={"supersedes": before.result_id})
         if made is not None:
@@ -155,13 +163,14 @@ class Pipeline:
         write_atomic(folder / "record.json", (record.model_dump_json(indent=1) + "\n").encode())
         return record
 
-    def _write_beside(self, folder: Path, record: Record, release: Release, scores: list[Scores]) -> None:
+    def _write_beside(
+        self, folder: Path, record: Record, entrant: Entrant, release: Release, scores: list[Scores]
+    ) -> None:
         original = self.scorer.original
         write_atomic(folder / "per_image.parquet", parquet(per_image_rows(original, scores, record.seed)))
         if not record.examples:
             return
-        released = load_released(self.store, release, original)
-        assert released is not None
+        released = self.scorer.released(entrant, record.seed, release, self.settings)
         for row, example in zip(_example_rows(len(original)), record.examples, strict=True):
             write_atomic(folder / example.original, encode_png(original.images[row]))
             write_atomic(folder / example.released, encode_png(released.images[row]))
@@ -172,6 +181,15 @@ def record_folder(out: Path, record: Record) -> Path:
     from benchmark.specs import parse_spec
 
     return out / "records" / parse_spec(record.entry.name).slug / f"seed-{record.seed}"
+
+
+def _of_other_data(before: Record, record: Record) -> bool:
+    """Whether two records of one name and version of a suite were made of different images."""
+    old, new = before.suite, record.suite
+    return (old.name, old.version) != (new.name, new.version) or (
+        [split.manifest_sha256 for split in old.splits] != [split.manifest_sha256 for split in new.splits]
+        and not new.synthetic
+    )
 
 
 def _readable(path: Path) -> Record | None:

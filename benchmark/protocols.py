@@ -68,8 +68,10 @@ class Anonymizer(Protocol):
     """Turns images into released images.
 
     Optional class attributes: ``uses`` (subset of ``USES``, default none), ``shardable`` (True if every image is
-    treated by itself, so that the set may be cut into parts, default False), ``deterministic`` (default True), and
-    an optional method ``fit(train, controller)``.
+    treated by itself, so that the set may be cut into parts, default False), ``deterministic`` (default True),
+    ``source`` (paper or package) and ``control`` (a row that checks the benchmark). Optional methods:
+    ``fit(train, controller)``, and ``found()``, which names by content what the result depends on besides images and
+    parameters (a weight file that may or may not be there).
     """
 
     def anonymize(self, images: ImageSet, controller: Controller) -> Released:
@@ -156,6 +158,7 @@ class SuiteOptions:
         groups: cut points of numeric attributes by name.
         referee: architecture of referees that have to be trained.
         device: torch device name to train and score on.
+        report: shows progress of reading and training.
     """
 
     store: Path
@@ -164,6 +167,7 @@ class SuiteOptions:
     groups: Mapping[str, Sequence[float]] = field(default_factory=dict)
     referee: str | None = None
     device: str = "cpu"
+    report: Report = quiet
 
 
 class SuiteFactory(Protocol):

@@ -116,11 +116,14 @@ def first_line(thing: object) -> str:
 
 
 def source_hash(kind: type) -> str:
-    """sha256 over the source a class comes from: its file, or all files of the package folder around it."""
-    file = Path(inspect.getfile(kind))
-    family = file.name == "__init__.py" or kind.__module__.count(".") >= 2
-    files = sorted(file.parent.glob("*.py")) if family else [file]
-    return sha256_json({part.name: part.read_text(encoding="utf-8") for part in files})
+    """sha256 over the source a class comes from: its file, or all files of the package folder around it and below."""
+    try:
+        file = Path(inspect.getfile(kind))
+    except (OSError, TypeError) as error:
+        raise UsageError(f"{kind.__name__} has no source file, so its results could not be told apart") from error
+    packaged = (file.parent / "__init__.py").exists()
+    files = sorted(file.parent.rglob("*.py")) if packaged else [file]
+    return sha256_json({part.relative_to(file.parent).as_posix(): part.read_text(encoding="utf-8") for part in files})
 
 
 def build_metric(text: str) -> Metric:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import torch
 
+import benchmark
 from benchmark.decode import decode_png, encode_png
 from benchmark.errors import AnonbenchError, EnvironmentProblem
 from benchmark.hashing import sha256_bytes, sha256_json, sha256_tensor
 from benchmark.images import ImageSet, Released, check_released
 from benchmark.machine import PeakMemory
-from benchmark.protocols import Controller, Report, Suite, quiet
+from benchmark.protocols import USES, Controller, Report, Suite, quiet
 from benchmark.records import Failure
 from benchmark.registry import Entrant
 from benchmark.store import Store, read_json, write_atomic, write_json
 
-FORMAT = 1
+FORMAT = 2
 """Version of what is kept; raised when old releases may not be reused."""
+Made = TypeVar("Made")
 SHARD = 256
 """Images per shard: what a killed run loses at most, of an entrant whose set may be cut."""
 
@@ -51,7 +54,7 @@ class Release:
         cell: hash of suite, entrant and seed.
         sha256: of keys and released pixels.
         keys: of the images.
-        shards: names of the stored files, by shard.
+        objects: names of the stored files, in the order of the keys.
         seconds: time inside the entrant.
         seconds_fit: time inside its ``fit``, None where it has none.
         peak_memory_mb: see ``PeakMemory``.
@@ -62,7 +65,7 @@ class Release:
     cell: str
     sha256: str
     keys: tuple[str, ...]
-    shards: tuple[tuple[str, ...], ...]
+    objects: tuple[str, ...]
     seconds: float
     seconds_fit: float | None
     peak_memory_mb: float | None
@@ -74,21 +77,23 @@ class Release:
 
 
 def cell_key(suite: Suite, entrant: Entrant, seed: int) -> str:
-    """Content address of a release: suite, entrant, parameters, source of the method, seed."""
-    facts = entrant.facts
-    return sha256_json([FORMAT, suite.facts.suite_hash, facts.family, facts.params, facts.entry_hash, seed])
+    """Content address of a release: harness, suite, entrant, parameters, source and found files of the method, seed."""
+    facts, found = entrant.facts, getattr(entrant.anonymizer, "found", dict)
+    method = [facts.family, facts.params, facts.entry_hash, dict(found())]
+    return sha256_json([FORMAT, benchmark.__version__, suite.facts.suite_hash, method, seed])
 
 
 def find_release(store: Store, cell: str) -> Release | None:
     """A finished release, or None."""
     found = read_json(store.path("releases", cell, "release.json"))
-    if found is None:
+    try:
+        return None if found is None else _as_release(cell, found, reused=True)
+    except (KeyError, TypeError):  # damaged
         return None
-    return _as_release(cell, found, reused=True)
 
 
 def _as_release(cell: str, facts: dict[str, Any], reused: bool) -> Release:
-    tuples = {"keys": tuple(facts["keys"]), "shards": tuple(tuple(names) for names in facts["shards"])}
+    tuples = {name: tuple(facts[name]) for name in ("keys", "objects")}
     return Release(cell=cell, reused=reused, **{**facts, **tuples})
 
 
@@ -98,17 +103,11 @@ def load_released(store: Store, release: Release, original: ImageSet) -> ImageSe
     Returns:
         The set, or None where files are gone or damaged; the release is then forgotten and has to be made again.
     """
-    parts = [_load_shard(store, names) for names in release.shards]
-    whole = [part for part in parts if part is not None]
-    if len(whole) == len(parts):
-        return original.with_images(torch.cat(whole))
+    files = store.get_all(list(release.objects))
+    if files is not None:
+        return original.with_images(torch.stack([decode_png(data) for data in files]))
     store.path("releases", release.cell, "release.json").unlink(missing_ok=True)
     return None
-
-
-def _load_shard(store: Store, names: tuple[str, ...]) -> torch.Tensor | None:
-    files = store.get_all(list(names))
-    return None if files is None else torch.stack([decode_png(data) for data in files])
 
 
 def make_release(
@@ -124,33 +123,43 @@ def make_release(
     if found is not None:
         return found
     probe = suite.images("probe", report)
-    parts = list(probe.batches(SHARD if entrant.shardable else max(1, len(probe))))
+    given = disguised(probe, entrant.uses, suite.facts.suite_hash)
+    parts = list(given.batches(SHARD if entrant.shardable else max(1, len(given))))
     controller = _controller(suite, entrant, seed, settings, report)
     with report(str(entrant.spec), len(probe)) as progress:
         work = _Work(store, cell, entrant, dataclasses.replace(controller, progress=progress))
         done = [work.shard(number, part) for number, part in enumerate(parts)]
-    return _finish(store, cell, probe, done, work.seconds_fit)
+    return _finish(store, cell, suite, probe, done, work.seconds_fit)
 
 
 def _controller(suite: Suite, entrant: Entrant, seed: int, settings: Settings, report: Report) -> Controller:
-    """Hands over what the entrant declared, and nothing else."""
+    """Hands over copies of what the entrant declared, and nothing else: what it does to them harms itself alone."""
+    train = recogniser = None
+    if "train" in entrant.uses:
+        train = disguised(suite.images("background", report), USES, suite.facts.suite_hash)
+    if "recogniser" in entrant.uses:
+        given = suite.referees(report).recogniser
+        recogniser = None if given is None else given.copy()
     return Controller(
-        seed=seed,
-        device=settings.device,
-        batch_size=settings.batch_size,
-        train=suite.images("background", report) if "train" in entrant.uses else None,
-        recogniser=suite.referees(report).recogniser if "recogniser" in entrant.uses else None,
+        seed=seed, device=settings.device, batch_size=settings.batch_size, train=train, recogniser=recogniser
     )
 
 
-def handed_over(images: ImageSet, uses: frozenset[str]) -> ImageSet:
-    """What an entrant may see of a set: a copy of the pixels, the labels it declared, and keys that name nobody.
+def disguised_key(key: str, suite_hash: str) -> str:
+    """A name that says nothing about who is on an image, and is the same in every run."""
+    return sha256_bytes(f"{suite_hash}/{key}".encode())[:16]
 
-    Folders are named after people, and so are the keys; an entrant gets their hashes, which are as stable.
+
+def disguised(images: ImageSet, uses: frozenset[str], suite_hash: str) -> ImageSet:
+    """What an entrant may see of a set: copies, the labels it declared, in an order and under keys that name nobody.
+
+    Folders are named after people and images are sorted by person, so keys and order would give identities away.
     """
+    keys = [disguised_key(key, suite_hash) for key in images.keys]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
     hidden = {name: name not in uses for name in ("identity", "attributes", "landmarks")}
-    keys = tuple(sha256_bytes(key.encode())[:16] for key in images.keys)
-    return dataclasses.replace(images.without(**hidden), images=images.images.clone(), keys=keys)
+    shuffled = images.select(torch.tensor(order, dtype=torch.int64)).without(**hidden)
+    return dataclasses.replace(shuffled, keys=tuple(keys[row] for row in order))
 
 
 @dataclass
@@ -167,14 +176,14 @@ class _Work:
     def shard(self, number: int, part: ImageSet) -> dict[str, Any]:
         """What a shard consists of, from the store or made now."""
         path = self.store.path("releases", self.cell, f"{number:04d}.json")
-        kept = read_json(path)
-        if kept is not None and kept["keys"] == list(part.keys) and self.store.get_all(kept["objects"]) is not None:
+        kept = self._kept(path, part)
+        if kept is not None:
             self.controller.progress(len(part))
-            return dict(kept)
+            return kept
         self._fit()
         with PeakMemory() as memory:
             started = time.perf_counter()
-            released = self._anonymize(part)
+            released, arrays = self._anonymize(part)
             seconds = time.perf_counter() - started
         made = {
             "keys": list(part.keys),
@@ -183,9 +192,17 @@ class _Work:
             "objects": self.store.put_all([encode_png(image) for image in released.images]),
             "notes": {name: note for name, note in released.notes.items() if isinstance(note, str)},
         }
-        self._keep_arrays(number, released)
+        if arrays:
+            write_atomic(path.with_suffix(".safetensors"), arrays)
         write_json(path, made)
         return made
+
+    def _kept(self, path: Path, part: ImageSet) -> dict[str, Any] | None:
+        kept = read_json(path)
+        parts = {"keys", "seconds", "peak_memory_mb", "objects", "notes"}
+        if not isinstance(kept, dict) or set(kept) != parts or kept["keys"] != list(part.keys):
+            return None
+        return kept if self.store.get_all(kept["objects"]) is not None else None
 
     def _fit(self) -> None:
         fit = getattr(self.entrant.anonymizer, "fit", None)
@@ -195,41 +212,54 @@ class _Work:
         self._guarded("fit", lambda: fit(self.controller.train, self.controller))
         self.seconds_fit, self.fitted = time.perf_counter() - started, True
 
-    def _anonymize(self, part: ImageSet) -> Released:
-        given, anonymize = handed_over(part, self.entrant.uses), self.entrant.anonymizer.anonymize
-        released = self._guarded("anonymize", lambda: check_released(anonymize(given, self.controller), part))
-        assert isinstance(released, Released)
-        return released
+    def _anonymize(self, part: ImageSet) -> tuple[Released, bytes]:
+        """The released part, checked, and its arrays of notes as a file (empty where there are none)."""
 
-    def _guarded(self, stage: Any, call: Any) -> object:
+        def call() -> tuple[Released, bytes]:
+            released = check_released(self.entrant.anonymizer.anonymize(part, self.controller), part)
+            return released, _arrays(released)
+
+        return self._guarded("anonymize", call)
+
+    def _guarded(self, stage: Literal["fit", "anonymize"], call: Callable[[], Made]) -> Made:
         """The one boundary between the harness and an entrant's code: whatever it raises becomes a failure."""
         try:
             return call()
-        except Exception as error:
-            kind = "environment" if isinstance(error, EnvironmentProblem) else "entrant"
-            text = str(error) if isinstance(error, AnonbenchError) else f"{type(error).__name__}: {error}"
-            line = " ".join(text.split())[:500]
-            failure = Failure(stage=stage, kind="ambiguous" if isinstance(error, MemoryError) else kind, message=line)
-            raise EntrantFailed(failure) from error
-
-    def _keep_arrays(self, number: int, released: Released) -> None:
-        from safetensors.torch import save
-
-        arrays = {name: note.contiguous() for name, note in released.notes.items() if isinstance(note, torch.Tensor)}
-        if arrays:
-            write_atomic(self.store.path("releases", self.cell, f"{number:04d}.safetensors"), save(arrays))
+        except (Exception, SystemExit) as error:
+            raise EntrantFailed(failure_of(stage, error)) from error
 
 
-def _finish(store: Store, cell: str, probe: ImageSet, done: list[dict[str, Any]], seconds_fit: float | None) -> Release:
-    names = [list(part["objects"]) for part in done]
-    pixels = [_load_shard(store, tuple(part)) for part in names]
+def failure_of(stage: Literal["fit", "anonymize"], error: BaseException) -> Failure:
+    """What a record says about something that was raised."""
+    text = str(error) if isinstance(error, AnonbenchError) else f"{type(error).__name__}: {error}"
+    line = " ".join(text.encode(errors="replace").decode().split())[:500]
+    if isinstance(error, MemoryError):
+        return Failure(stage=stage, kind="ambiguous", message=line)
+    kind: Literal["environment", "entrant"] = "environment" if isinstance(error, EnvironmentProblem) else "entrant"
+    return Failure(stage=stage, kind=kind, message=line)
+
+
+def _arrays(released: Released) -> bytes:
+    from safetensors.torch import save
+
+    arrays = {name: note.contiguous() for name, note in released.notes.items() if isinstance(note, torch.Tensor)}
+    return save(arrays) if arrays else b""
+
+
+def _finish(
+    store: Store, cell: str, suite: Suite, probe: ImageSet, done: list[dict[str, Any]], seconds_fit: float | None
+) -> Release:
+    named = {key: name for part in done for key, name in zip(part["keys"], part["objects"], strict=True)}
+    objects = [named[disguised_key(key, suite.facts.suite_hash)] for key in probe.keys]
+    files = store.get_all(objects)
+    if files is None:
+        raise EnvironmentProblem(f"files vanish from {store.root} while it is used; run the same command again")
+    pixels = torch.stack([decode_png(data) for data in files])
     peaks = [part["peak_memory_mb"] for part in done if part["peak_memory_mb"] is not None]
     facts: dict[str, Any] = {
-        "sha256": sha256_json(
-            [list(probe.keys), sha256_tensor(torch.cat([part for part in pixels if part is not None]))]
-        ),
+        "sha256": sha256_json([list(probe.keys), sha256_tensor(pixels)]),
         "keys": list(probe.keys),
-        "shards": names,
+        "objects": objects,
         "seconds": sum(part["seconds"] for part in done),
         "seconds_fit": seconds_fit,
         "peak_memory_mb": max(peaks) if peaks else None,

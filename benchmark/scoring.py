@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
+import benchmark
 from benchmark import statistics
+from benchmark.errors import AnonbenchError, EnvironmentProblem
 from benchmark.hashing import sha256_json
 from benchmark.images import ImageSet
 from benchmark.protocols import Metric, Referees, Report, Scores, Suite, quiet
@@ -58,7 +60,7 @@ class Scorer:
         """Content address of a score: suite, released pixels, metric with version and source, statistics."""
         settings = [statistics.LEVEL, statistics.RESAMPLES, statistics.SEED]
         card = [metric.card.name, metric.card.version, source_hash(type(metric))]
-        return sha256_json([FORMAT, self.suite.facts.suite_hash, release.sha256, card, settings])
+        return sha256_json([FORMAT, benchmark.__version__, self.suite.facts.suite_hash, release.sha256, card, settings])
 
     def known(self, release: Release) -> list[Scores] | None:
         """All scores of a release, if all are kept already."""
@@ -71,28 +73,49 @@ class Scorer:
         known = self.known(release)
         if known is not None:
             return known
-        released = load_released(self.store, release, self.original)
-        if released is None:  # somebody removed or damaged files of the store
-            release = make_release(self.store, self.suite, entrant, seed, settings, self.report)
-            released = load_released(self.store, release, self.original)
-            assert released is not None
-        return list(self._score_all(release, released))
+        return list(self._score_all(release, self.released(entrant, seed, release, settings)))
+
+    def released(self, entrant: Entrant, seed: int, release: Release, settings: Settings) -> ImageSet:
+        """The released images, made again if somebody removed or damaged files of the store."""
+        found = load_released(self.store, release, self.original)
+        if found is None:
+            again = make_release(self.store, self.suite, entrant, seed, settings, self.report)
+            found = load_released(self.store, again, self.original)
+        if found is None:
+            raise EnvironmentProblem(
+                f"files vanish from {self.store.root} while it is used; run the same command again"
+            )
+        return found
 
     def _score_all(self, release: Release, released: ImageSet) -> Iterator[Scores]:
         for metric in self.metrics:
             key = self.key(metric, release)
             scores = self._kept(key)
             if scores is None:
-                scores = metric.score(self.original, released, self.referees)
-                write_json(self.store.path("scores", f"{key}.json"), _as_json(scores))
+                scores = self._scored(metric, released)
+                if scores.score.status != "failed":
+                    write_json(self.store.path("scores", f"{key}.json"), _as_json(scores))
             yield scores
+
+    def _scored(self, metric: Metric, released: ImageSet) -> Scores:
+        """A score, or what went wrong inside a metric: it does not take the other numbers with it."""
+        try:
+            return metric.score(self.original, released, self.referees)
+        except AnonbenchError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary to a stranger's metric
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            return Scores(Score(metric=metric.card.name, status="failed", reason=reason, n=len(released)))
 
     def _kept(self, key: str) -> Scores | None:
         found = read_json(self.store.path("scores", f"{key}.json"))
-        if found is None:
+        if not isinstance(found, dict):
             return None
-        columns = {name: torch.tensor(values, dtype=torch.float64) for name, values in found["per_image"].items()}
-        return Scores(Score.model_validate(found["score"]), columns)
+        try:
+            columns = {name: torch.tensor(values, dtype=torch.float64) for name, values in found["per_image"].items()}
+            return Scores(Score.model_validate(found["score"]), columns)
+        except (KeyError, TypeError, ValueError, AttributeError):  # damaged
+            return None
 
 
 def _as_json(scores: Scores) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark.errors import UsageError, did_you_mean
+from benchmark.hashing import sha256_bytes
 from benchmark.records import ParamValue
 
 
@@ -30,8 +31,11 @@ class Spec:
 
     @property
     def slug(self) -> str:
-        """The spec as a file name."""
-        return re.sub(r"[^A-Za-z0-9.=+_-]+", "-", str(self)).strip("-")
+        """The spec as a file name; where characters had to go, a hash keeps two specs apart."""
+        text = str(self)
+        plain = re.sub(r"[^A-Za-z0-9.=+_-]+", "-", text).strip("-")
+        usual = re.fullmatch(r"[A-Za-z0-9.=+_(), -]*", text) and len(plain) <= 100
+        return plain if usual else f"{plain[:100]}-{sha256_bytes(text.encode(errors='replace'))[:8]}"
 
 
 def _text(value: ParamValue) -> str:
@@ -105,8 +109,8 @@ def construct(factory: Callable[..., Any], spec: Spec) -> Any:
         where = ".".join(str(part) for part in first["loc"]) or "parameters"
         text = f"{spec}: {where}: {first['msg']}. Try: anonbench show {spec.family}"
         raise UsageError(text) from error
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{spec}: {error}. Try: anonbench show {spec.family}") from error
+    except Exception as error:  # a stranger's class may raise anything
+        raise UsageError(f"{spec}: {error or type(error).__name__}. Try: anonbench show {spec.family}") from error
 
 
 def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -62,7 +62,7 @@ def bootstrap(
     tail = (1 - LEVEL) / 2
     low, high = torch.quantile(found, torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return Interval(
-        level=LEVEL, method="percentile bootstrap over people", low=low, high=high, seed=seed, resamples=resamples
+        level=LEVEL, method="percentile bootstrap over people", low=low, high=high, seed=seed, resamples=len(found)
     )
 
 

@@ -1,15 +1,18 @@
 """The store: released images and scores by content, written atomically, so that a killed run resumes.
 
-    objects/ab/ab12....png       released images, named by the sha256 of their file
-    releases/<cell>/<n>.json     what shard n of a release consists of
-    releases/<cell>/notes.safetensors
-    scores/<key>.json            scores, and per-image values beside them
+    objects/ab/ab12....png            released images, named by the sha256 of their file
+    releases/<cell>/<n>.json          what shard n of a release consists of
+    releases/<cell>/<n>.safetensors   arrays an entrant published with it
+    releases/<cell>/release.json      the whole release, once all shards are there
+    scores/<key>.json                 scores, and per-image values beside them
+    data/, referees/                  rendered images, and referees trained on a folder
 
 Two runs may share a store: names are hashes of what is inside, and a file appears only when it is complete.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -30,8 +33,13 @@ def cache_root() -> Path:
     return Path(given).expanduser() if given else platformdirs.user_cache_path("anonbench")
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, replace: bool = True) -> None:
     """Writes a file that is either complete or absent, whatever happens.
+
+    Args:
+        path: the file.
+        data: what to write.
+        replace: False leaves a file alone that is there already.
 
     Raises:
         EnvironmentProblem: the disk is full or the folder cannot be written.
@@ -43,15 +51,23 @@ def write_atomic(path: Path, data: bytes) -> None:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
             Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
+            if replace:
+                Path(temporary).replace(path)
+            else:
+                _link(Path(temporary), path)
+        finally:
             Path(temporary).unlink(missing_ok=True)
-            raise
     except OSError as error:
         raise EnvironmentProblem(
             f"cannot write {path}: {error.strerror}. What was finished is kept; free some space or mend the "
             "permissions, then run the same command again"
         ) from error
+
+
+def _link(made: Path, path: Path) -> None:
+    """Gives ``made`` its name unless somebody was faster."""
+    with contextlib.suppress(FileExistsError):
+        path.hardlink_to(made)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -115,10 +131,9 @@ class Store:
         return None
 
     def remember(self, path: Path, make: Callable[[], bytes]) -> bytes:
-        """The bytes of ``path``, made and kept if absent."""
+        """The bytes of ``path``, made and kept if absent; of two runs at once, the first to finish wins."""
         try:
             return path.read_bytes()
         except FileNotFoundError:
-            data = make()
-            write_atomic(path, data)
-            return data
+            write_atomic(path, make(), replace=False)
+            return path.read_bytes()

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from benchmark.images import ImageSet
 from benchmark.protocols import Referees, Scores
 from benchmark.records import MetricCard, Score
+from benchmark.specs import Spec
 from benchmark.statistics import bootstrap, clusters_of
 
 
@@ -66,7 +67,7 @@ class F1:
     def card(self) -> MetricCard:
         """The metric's card."""
         return MetricCard(
-            name=f"f1(attribute={self.attribute})",
+            name=str(Spec("f1", {"attribute": self.attribute})),
             version=1,
             title=f"F1 {self.attribute.replace('_', ' ')}",
             group="utility",

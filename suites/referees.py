@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -47,9 +48,20 @@ def train_referee(
     validation = (images.images[checked], labels.values[checked]) if len(checked) else None
     steps = math.ceil(len(taught) / recipe.batch)
     epochs = max(recipe.epochs, math.ceil(recipe.min_steps / max(1, steps)))
-    with report(f"train {name}", epochs * len(taught)) as progress:
+    with report(f"train {name}", epochs * len(taught)) as progress, one_thread():
         train(network, images.images[taught], labels.values[taught], recipe, plan.seed, device, validation, progress)
     return serialise(architecture, network)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums come out in the same order whatever the number of cores, so that the same photographs train the same net."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _held_out(count: int, patience: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,8 +9,10 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from anonymizers.conventional.landmarks import find_landmarks
+from benchmark.hashing import sha256_file
 from benchmark.images import ImageSet, Released
 from benchmark.protocols import Controller
+from benchmark.weights import WeightsMissing, locate
 
 Region = Annotated[Literal["eyes", "mouth", "eyes+mouth", "face"], Field(description="what is painted black")]
 
@@ -113,6 +115,13 @@ class Mask:
     source: ClassVar[str] = "masks of EDI-Anon (Transactions on Data Privacy, 2025), here from landmarks"
 
     region: Region = "eyes"
+
+    def found(self) -> dict[str, str]:
+        """The detector on this machine by hash: where landmarks are unknown, the masks depend on it."""
+        try:
+            return {"yunet": sha256_file(locate("yunet"))}
+        except WeightsMissing:
+            return {}
 
     def anonymize(self, images: ImageSet, controller: Controller) -> Released:
         """Paints the set; the notes say where the landmarks come from."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from benchmark.errors import NothingComparable, UsageError
+from benchmark.errors import EnvironmentProblem, NothingComparable, UsageError
 from benchmark.records import Record, SuiteFacts, read_record
 
 
@@ -80,8 +81,19 @@ def load_records(out: Path) -> list[LoadedRecord]:
     """
     if not out.is_dir():
         raise UsageError(f"No result folder at {out}. Give the folder that `anonbench run` wrote to.")
-    paths = out.glob("records/*/seed-*/record.json")
-    return sorted((LoadedRecord(path, _read(path)) for path in paths), key=_place)
+    return sorted((LoadedRecord(path, _read(path)) for path in _record_files(out / "records")), key=_place)
+
+
+def _record_files(folder: Path) -> Iterator[Path]:
+    # A glob would pass over a folder that may not be read, and its row would be missing without a word.
+    for place, _, files in os.walk(folder, onerror=_unreadable):
+        if "record.json" in files and Path(place).name.startswith("seed-"):
+            yield Path(place) / "record.json"
+
+
+def _unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise EnvironmentProblem(f"{error.filename} cannot be read: {error.strerror}. Give yourself access to it")
 
 
 def select(records: Sequence[LoadedRecord]) -> Selection:
@@ -123,7 +135,7 @@ def _read(path: Path) -> Record:
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise UsageError(f"{path} is not a readable record ({where}: {first['msg']}). {_MEND}") from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}). {_MEND}") from error
+        raise EnvironmentProblem(f"{path} cannot be read: {error.strerror}. Give yourself access to it") from error
 
 
 _MEND = "Delete its folder and score the entrant again, or restore the file."

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from filelock import FileLock
+
 from benchmark.board.load import LoadedRecord, load_records, select
 from benchmark.board.pages import board_texts
 from benchmark.board.pictures import Pictures
 from benchmark.errors import EnvironmentProblem, UsageError
+from benchmark.hashing import sha256_bytes
 
 ASSETS = ("board.css", "theme.js", "board.js", "scatter.js")
 MARKER = Path("assets") / "board.css"
@@ -34,7 +37,7 @@ def render_board(out: Path) -> Path:
     if board.exists() and any(board.iterdir()) and not (board / MARKER).is_file():
         raise UsageError(f"{board} exists and is not a board. Move it away, then render again.")
     try:
-        with tempfile.TemporaryDirectory(dir=out, prefix=".board-") as scratch:
+        with _alone(out), tempfile.TemporaryDirectory(dir=out, prefix=".board-") as scratch:
             fresh = Path(scratch) / "board"
             write_board(records, fresh)
             _swap(fresh, board, Path(scratch) / "old")
@@ -44,6 +47,12 @@ def render_board(out: Path) -> Path:
             f"the same command again"
         ) from error
     return board / "index.html"
+
+
+def _alone(out: Path) -> FileLock:
+    """Lets two runs that share a folder swap their boards one after the other."""
+    name = sha256_bytes(str(out.resolve()).encode())[:16]
+    return FileLock(Path(tempfile.gettempdir()) / f"anonbench-{name}.lock")
 
 
 def write_board(records: Sequence[LoadedRecord], folder: Path) -> None:

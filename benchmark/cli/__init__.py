@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import click
 
 from benchmark import __version__
@@ -32,4 +35,7 @@ for command in (run, anonymize, score, leaderboard, list_, show, data):
 def main() -> None:
     """Runs the command line."""
     prepare_environment()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no ² still gets its answer
     cli()

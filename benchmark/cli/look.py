@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import click
 
-from benchmark.errors import UsageError, did_you_mean
+from benchmark.errors import EnvironmentProblem, UsageError, did_you_mean
 
 KINDS = ("anonymizers", "metrics", "suites")
 FORMAT = click.option(
@@ -56,7 +56,11 @@ def list_(kind: str, form: str) -> None:
 
     rows = []
     for name in names(kind):  # type: ignore[arg-type]
-        thing = load(kind, name)  # type: ignore[arg-type]
+        try:
+            thing = load(kind, name)  # type: ignore[arg-type]
+        except EnvironmentProblem as error:
+            rows.append({"name": name, "parameters": "", "about": str(error)})
+            continue
         rows.append(
             {"name": name, "parameters": _signature(thing), "about": getattr(thing, "title", "") or first_line(thing)}
         )
@@ -142,8 +146,8 @@ def data(suite: str | None, data: Path | None, size: int | None, groups: tuple[s
     from benchmark.progress import reporter
 
     use_threads(None)
-    opened = SuiteChoice(suite, data, size, groups, None).open()
     report = reporter(Console(stderr=True))
+    opened = SuiteChoice(suite, data, size, groups, None).open(report=report)
     print_rows(
         [_split_row(name, opened.images(name, report)) for name in ("background", "enrol", "probe", "spare")], form
     )

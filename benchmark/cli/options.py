@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmark.errors import UsageError
+from benchmark.protocols import Report, quiet
 
 if TYPE_CHECKING:
     from benchmark.pipeline import Pipeline
     from benchmark.protocols import Suite
     from benchmark.registry import Entrant
 
-FOLDER = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, readable=False)
 
 
 def stacked(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -51,7 +52,10 @@ run_options = stacked(
         help="An entrant, as in 'blur(kernel=9)'; repeat for more. Default: the suite's list.",
     ),
     click.option("--out", type=FOLDER, help="Folder of the records and the board. Default: leaderboard/SUITE."),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the entrants' randomness."),
+    click.option(
+        "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default="0", metavar="N",
+        help="Seed of the entrants' randomness.",
+    ),
     click.option("--threads", type=click.IntRange(1), help="Computing threads. Default: the cores that are idle."),
     click.option(
         "--batch-size", type=click.IntRange(1), default=64, show_default=True,
@@ -76,15 +80,14 @@ class SuiteChoice:
         """Name for folders and headings: the suite's, with the data folder's for ``folder``."""
         return f"{self.suite}-{self.data.resolve().name}" if self.suite == "folder" and self.data else self.suite
 
-    def open(self, device: str = "cpu") -> Suite:
+    def open(self, device: str = "cpu", report: Report = quiet) -> Suite:
         """Opens the suite."""
         from benchmark.protocols import SuiteOptions
         from benchmark.registry import load
         from benchmark.store import cache_root
 
-        options = SuiteOptions(
-            cache_root() / "store", self.data, self.size, parse_groups(self.groups), self.referee, device
-        )
+        store, groups = cache_root() / "store", parse_groups(self.groups)
+        options = SuiteOptions(store, self.data, self.size, groups, self.referee, device, report)
         suite: Suite = load("suites", self.suite)(options)
         return suite
 
@@ -111,17 +114,23 @@ def open_pipeline(
     """Prepares the machine and opens suite, store and output folder."""
     from rich.console import Console
 
-    from benchmark.machine import choose_device, use_threads
+    from benchmark.machine import checked_device, choose_device, use_threads
     from benchmark.pipeline import Pipeline
     from benchmark.progress import reporter
     from benchmark.release import Settings
     from benchmark.store import Store, cache_root
 
-    chosen = device or choose_device()
+    chosen = checked_device(device) if device else choose_device()
+    _check_out(out)
     settings = Settings(batch_size=batch_size, device=chosen, threads=use_threads(threads))
     store = Store(cache_root() / "store")
     report = reporter(Console(stderr=True))
-    return Pipeline(choice.open(chosen), store, out or default_out(choice), settings, report)
+    return Pipeline(choice.open(chosen, report), store, out or default_out(choice), settings, report)
+
+
+def _check_out(out: Path | None) -> None:
+    if out is not None and any(part.exists() and not part.is_dir() for part in (out, *out.parents)):
+        raise UsageError(f"--out {out}: a file is in the way; name a folder")
 
 
 def default_out(choice: SuiteChoice) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from benchmark.cli.options import (
     run_options,
     suite_options,
 )
-from benchmark.errors import EntrantError
+from benchmark.errors import EntrantError, NothingComparable, did_you_mean
 
 if TYPE_CHECKING:
     from benchmark.records import Record
@@ -50,7 +51,7 @@ def run(**options: Any) -> None:
         _say(f"[{number}/{len(entrants)}] {summary(record)}")
         failed += [record] if record.status == "failed" else []
     page = render_board(pipeline.out)
-    _say(f"Board: {page}\nOpen it with: xdg-open {page}")
+    _say(f"Board: {page}\nOpen it with: xdg-open {shlex.quote(str(page))}")
     _stop_if_failed(failed)
 
 
@@ -80,8 +81,14 @@ def anonymize(**options: Any) -> None:
 def score(**options: Any) -> None:
     """Step 2: scores what was anonymized of SUITE and writes the records."""
     pipeline, entrants, seed = _prepare(options)
+    missing = []
     for entrant in entrants:
-        _say(summary(pipeline.score(entrant, seed)))
+        try:
+            _say(summary(pipeline.score(entrant, seed)))
+        except NothingComparable as error:
+            missing.append(error)
+    if missing:
+        raise missing[0]
 
 
 def summary(record: Record) -> str:
@@ -102,7 +109,7 @@ def _stop_if_failed(failed: list[Record]) -> None:
     if failed:
         first = failed[0].coverage.failures[0]
         name = failed[0].entry.name
-        _say(f"Error: {len(failed)} entrants failed; first: {name}: {first.message}")
+        _say(f"Error: failed entrants: {len(failed)}; first: {name}: {first.message}")
         environment = all(part.coverage.failures[0].kind == "environment" for part in failed)
         sys.exit(4 if environment else 3)
 
@@ -116,6 +123,11 @@ def leaderboard(suite: str, out: Path | None, form: str) -> None:
     from benchmark import board
 
     folder = out or default_out(SuiteChoice(suite, None, None, (), None))
+    if out is None and not folder.is_dir():
+        near = did_you_mean(suite, [path.name for path in folder.parent.glob("*") if path.is_dir()])
+        raise NothingComparable(
+            f"there are no results of '{suite}' in {folder.parent}.{near} Try: anonbench run {suite}"
+        )
     if form == "html":
         click.echo(board.render_board(folder))
         return

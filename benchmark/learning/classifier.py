@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +55,10 @@ class Classifier:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the logits."""
         return self.architecture.classes
+
+    def copy(self) -> Classifier:
+        """One that shares nothing with this one, for whoever might change it."""
+        return dataclasses.replace(self, network=copy.deepcopy(self.network), _known={})
 
     def for_labels(self, labels: Labels) -> Classifier:
         """Itself, if it predicts just these classes in this order.

@@ -112,7 +112,7 @@ def _grouping_of(name: str, values: Sequence[str], asked: Grouping | None) -> Gr
     if asked is not None and not numeric:
         raise UsageError(f"attribute '{one_line(name)}' has values that are no numbers; leave out its --group")
     many = numeric and len(set(values)) > MANY
-    how = asked or (_DEFAULTS.get(name) if many else None)
+    how = asked or (_DEFAULTS.get(name) if numeric else None)
     if many and how is None:
         raise UsageError(f"attribute '{one_line(name)}' has {len(set(values))} numbers; group it: --group {name}=CUT")
     return how

@@ -96,7 +96,11 @@ def some_of(paths: list[str]) -> str:
 
 def _walk(root: Path) -> Iterator[str]:
     # Without ``onerror`` a folder that may not be read would silently count as empty.
+    walked: dict[Path, str] = {}
     for folder, folders, files in os.walk(root, followlinks=True, onerror=_raise):
+        other = walked.setdefault(Path(folder).resolve(), folder)
+        if other != folder:
+            raise UsageError(f"{one_line(folder)} and {one_line(other)} are the same folder; remove the link")
         folders[:] = [name for name in folders if not name.startswith(".") and not _is_loop(Path(folder, name))]
         for name in files:
             if not name.startswith(".") and name.lower().endswith(EXTENSIONS):

@@ -15,6 +15,7 @@ from benchmark.learning.networks import ARCHITECTURES
 from benchmark.learning.training import MTF_RECIPE
 from benchmark.protocols import Referees, Report, SuiteOptions, quiet
 from benchmark.records import SplitFacts, SuiteFacts, Weights
+from benchmark.specs import Spec
 from benchmark.store import Store
 from suites.definition import Definition, RefereePlan, describe, read_definition
 from suites.folder.data import FolderData, read_folder
@@ -44,13 +45,13 @@ class FolderSuite:
         self.store = Store(options.store)
         self.plans = _plans(definition, options.referee or _default_referee(name))
         self.size = options.size or (224 if self.plans[RECOGNISER].architecture == PUBLISHED else definition.image_size)
-        self._report: Report = quiet
+        self._report = options.report
         self._referees: Referees | None = None
 
     @cached_property
     def _data(self) -> FolderData:
         groups = self.options.groups
-        with self._report(f"read {self.title}", 0) as progress:
+        with self._report(f"read {self.title}", 1) as progress:
             if self.name == "folder":
                 assert self.options.data is not None
                 return read_folder(self.options.data, self.size, groups, progress)
@@ -77,7 +78,8 @@ class FolderSuite:
         """Specs of the metrics: risk where people are known, F1 of every attribute, and the quality metrics."""
         images = self._data.images
         risk = ["static"] if images.identity is not None else []
-        return [*risk, *(f"f1(attribute={name})" for name in images.attributes), *self.definition.metrics]
+        useful = [str(Spec("f1", {"attribute": name})) for name in images.attributes]
+        return [*risk, *useful, *self.definition.metrics]
 
     def images(self, split: str, report: Report = quiet) -> ImageSet:
         """One of the splits; the folder is read once."""

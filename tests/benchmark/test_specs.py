@@ -201,3 +201,10 @@ def test_expanded_holds_given_values_and_defaults() -> None:
     assert expanded(Needy, parse_spec("needy(attribute=age)")) == {"attribute": "age"}
     assert list(parameters(Sample)) == ["size", "strength", "word"]
     assert math.isclose(float(expanded(Sample, parse_spec("sample"))["strength"]), 0.5)
+
+
+def test_two_specs_never_share_a_folder() -> None:
+    texts = ["a b", "a/b", "a-b", "ü", "ä", "x" * 300, "x" * 301]
+    slugs = {Spec("f", {"text": text}).slug for text in texts}
+    assert len(slugs) == len(texts)
+    assert all(len(slug) < 120 and slug.isascii() for slug in slugs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,13 +13,13 @@ import pytest
 import torch
 from click.testing import Result
 
-from benchmark.errors import NothingComparable
+from benchmark.errors import NothingComparable, UsageError
 from benchmark.images import ImageSet, Released
 from benchmark.pipeline import Pipeline, record_folder
 from benchmark.protocols import Controller, SuiteOptions
 from benchmark.records import EntrantFacts, Record, read_record
 from benchmark.registry import Entrant, build_entrant, load
-from benchmark.release import Settings
+from benchmark.release import Settings, disguised
 from benchmark.specs import parse_spec
 from benchmark.store import Store
 
@@ -175,6 +176,42 @@ class DropsOne:
         return Released(images.images[:-1])
 
 
+class Leaves:
+    """An anonymizer that ends the program, politely."""
+
+    def anonymize(self, images: ImageSet, controller: Controller) -> Released:
+        sys.exit(0)
+
+
+class BadNotes:
+    """An anonymizer whose notes cannot be kept."""
+
+    def anonymize(self, images: ImageSet, controller: Controller) -> Released:
+        return Released(images.images, {"odd": [1, 2]})  # type: ignore[dict-item]
+
+
+class Vandal:
+    """An anonymizer that destroys whatever it is handed."""
+
+    uses = frozenset({"identity", "attributes", "landmarks", "train", "recogniser"})
+
+    def anonymize(self, images: ImageSet, controller: Controller) -> Released:
+        assert controller.recogniser is not None
+        assert controller.train is not None
+        assert images.identity is not None
+        assert images.landmarks is not None
+        for parameter in controller.recogniser.network.parameters():
+            parameter.data.zero_()
+        for given in (images, controller.train):
+            given.images.zero_()
+            assert given.identity is not None
+            given.identity.values.zero_()
+            for labels in given.attributes.values():
+                labels.values.zero_()
+        images.landmarks.zero_()
+        return Released(images.images)
+
+
 class Peeks:
     """An anonymizer that looks for what it did not declare, and writes into its input."""
 
@@ -188,7 +225,8 @@ class Peeks:
 
 
 def entrant_of(anonymizer: object, name: str) -> Entrant:
-    facts = EntrantFacts(name=name, family=name, params={}, entry_hash=name)
+    uses = tuple(sorted(getattr(anonymizer, "uses", ())))
+    facts = EntrantFacts(name=name, family=name, params={}, entry_hash=name, uses=uses)
     return Entrant(parse_spec(name), anonymizer, facts)  # type: ignore[arg-type]
 
 
@@ -198,7 +236,13 @@ def pipeline_at(cache: Path, tmp_path: Path) -> Pipeline:
 
 
 @pytest.mark.parametrize(
-    ("anonymizer", "words"), [(Raises(), "RuntimeError: out of order"), (DropsOne(), "same order")]
+    ("anonymizer", "words"),
+    [
+        (Raises(), "RuntimeError: out of order"),
+        (DropsOne(), "same order"),
+        (Leaves(), "SystemExit"),
+        (BadNotes(), "note 'odd'"),
+    ],
 )
 def test_a_broken_entrant_is_recorded_and_counts_all_images(
     anonymizer: object, words: str, cache: Path, tmp_path: Path
@@ -224,6 +268,53 @@ def test_an_entrant_gets_what_it_declared_and_nothing_else(cache: Path, tmp_path
     assert Peeks.controller.recogniser is None
     assert Peeks.controller.train is None
     assert pipeline.suite.images("probe").images.any(), "the originals must survive an entrant that writes into them"
+
+
+def test_a_vandal_harms_itself_alone(cache: Path, tmp_path: Path) -> None:
+    before = pipeline_at(cache, tmp_path / "before").run(build_entrant("mask(region=eyes)"), 0)
+    pipeline = pipeline_at(cache, tmp_path / "after")
+    assert pipeline.run(entrant_of(Vandal(), "vandal"), 0).status == "ok"
+    assert pipeline.run(build_entrant("mask(region=eyes)"), 0).scores == before.scores
+
+
+def test_neither_keys_nor_order_name_people(cache: Path, tmp_path: Path) -> None:
+    pipeline = pipeline_at(cache, tmp_path)
+    probe = pipeline.suite.images("probe")
+    given = disguised(probe, frozenset({"identity"}), pipeline.suite.facts.suite_hash)
+    assert given.identity is not None
+    assert probe.identity is not None
+    assert sorted(given.identity.values.tolist()) == sorted(probe.identity.values.tolist())
+    neighbours = (given.identity.values[1:] == given.identity.values[:-1]).double().mean()
+    assert neighbours < 0.15, "photographs of one person lie side by side"
+
+
+def test_records_of_other_images_are_not_overwritten(cache: Path, tmp_path: Path) -> None:
+    pipeline = pipeline_at(cache, tmp_path)
+    record = pipeline.run(build_entrant("identity"), 0)
+    path = record_folder(tmp_path / "out", record) / "record.json"
+    other = record.model_copy(update={"suite": record.suite.model_copy(update={"name": "other"})}).identified()
+    path.write_text(other.model_dump_json())
+    with pytest.raises(UsageError, match="--out"):
+        pipeline.run(build_entrant("identity"), 0)
+    assert read_record(path).suite.name == "other"
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", "{"])
+def test_damaged_files_of_the_store_count_as_absent(text: str, cache: Path, tmp_path: Path) -> None:
+    first = pipeline_at(cache, tmp_path).run(build_entrant("pixelate(size=8)"), 0)
+    for path in [*(tmp_path / "store").glob("scores/*.json"), *(tmp_path / "store").glob("releases/*/*.json")]:
+        path.write_text(text)
+    again = pipeline_at(cache, tmp_path).run(build_entrant("pixelate(size=8)"), 0)
+    assert again.result_id == first.result_id
+
+
+def test_examples_come_back_when_the_store_lost_its_images(cache: Path, tmp_path: Path) -> None:
+    first = pipeline_at(cache, tmp_path).run(build_entrant("pixelate(size=8)"), 0)
+    shutil.rmtree(tmp_path / "store" / "objects")
+    shutil.rmtree(tmp_path / "out")
+    again = pipeline_at(cache, tmp_path).run(build_entrant("pixelate(size=8)"), 0)
+    assert again.result_id == first.result_id
+    assert all((record_folder(tmp_path / "out", again) / example.released).exists() for example in again.examples)
 
 
 def test_damaged_released_images_are_made_again(cache: Path, tmp_path: Path) -> None:
