@@ -25,7 +25,7 @@ Run = Callable[[], object]
 def natural(count: int, side: int, generator: np.random.Generator) -> np.ndarray:
     """Smooth fields plus noise, uint8 ``[N, 3, H, W]``."""
     fields = [cv2.GaussianBlur(generator.normal(0, 1, (side, side, 3)), (0, 0), side / 12) for _ in range(count)]
-    planar = np.stack(fields).transpose(0, 3, 1, 2)
+    planar = np.ascontiguousarray(np.stack(fields).transpose(0, 3, 1, 2))
     scaled = 128 + 50 * planar / planar.std() + generator.normal(0, 3, planar.shape)
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
