@@ -10,8 +10,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from benchmark.hashing import sha256_json
 
-SCHEMA_VERSION = 1
-
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):

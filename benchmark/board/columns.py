@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmark.board.load import LoadedRecord
@@ -42,11 +42,6 @@ def columns_of(records: Sequence[LoadedRecord]) -> tuple[Column, ...]:
     metrics = [_metric_column(card, names[card.name] > 1) for card in cards.values()]
     columns = [*metrics, *_cost_columns(records)]
     return tuple(sorted(columns, key=lambda column: GROUPS.index(column.group)))
-
-
-def leading(columns: Iterable[Column]) -> Column:
-    """The column that orders the board: the first of the first group that has any."""
-    return next(iter(columns))
 
 
 def identity(card: MetricCard) -> Identity:
