@@ -49,7 +49,7 @@ class Pipeline:
     command: str = field(default_factory=lambda: shlex.join(["anonbench", *sys.argv[1:]]))
 
     def __post_init__(self) -> None:
-        self.scorer = Scorer(self.store, self.suite, self.report)
+        self.scorer = Scorer(self.store, self.suite, self.report, self.settings.device)
 
     def anonymize(self, entrant: Entrant, seed: int) -> Release:
         """Step 1 for one cell.

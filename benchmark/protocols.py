@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from benchmark.images import ImageSet, Released
     from benchmark.learning.classifier import Classifier
     from benchmark.records import MetricCard, Score, SuiteFacts
+    from benchmark.store import Store
 
 Progress = Callable[[int], None]
 """Called with the number of images just finished."""
@@ -81,16 +82,37 @@ class Anonymizer(Protocol):
 
 @dataclass(frozen=True)
 class Referees:
-    """The frozen models of a suite.
+    """The frozen models of a suite, and what a metric needs to run models of its own.
 
     Attributes:
         recogniser: closed-set classifier of the evaluated people, trained on their enrol photographs; None
             where the data have no identities.
         attributes: one classifier per attribute, trained on other people.
+        files: further pinned files of the suite by name, in the format of the metric that reads them.
+        device: torch device name to compute on.
+        store: where features of images are kept; None keeps them in memory alone.
+        report: shows progress of long work.
     """
 
     recogniser: Classifier | None = None
     attributes: Mapping[str, Classifier] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    device: str = "cpu"
+    store: Store | None = None
+    report: Report = quiet
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why a metric cannot be computed on this machine.
+
+    Attributes:
+        reason: what is not there.
+        remedy: what to type to mend it.
+    """
+
+    reason: str
+    remedy: str
 
 
 @dataclass(frozen=True)
@@ -108,7 +130,11 @@ class Scores:
 
 @runtime_checkable
 class Metric(Protocol):
-    """Compares released images with their originals."""
+    """Compares released images with their originals.
+
+    Optional method ``missing() -> Missing | None``: asked before anything is computed; an answer becomes the score's
+    status ``unavailable``, and the run goes on. The card's ``weights`` are those found on this machine.
+    """
 
     @property
     def card(self) -> MetricCard:

@@ -48,7 +48,13 @@ class MetricCard(Part):
     source: str = ""
     """Paper or package the definition follows."""
     weights: dict[str, str] = {}
-    """sha256 by name of the models it was computed with."""
+    """sha256 by name of the models it was computed with, those of the suite excepted."""
+    referees: tuple[str, ...] = ()
+    """Names of the suite's models it was computed with; the suite pins them."""
+    per_count: bool = False
+    """Whether the value depends on the number of images, so that only equal numbers compare (FID)."""
+    calibration: str = ""
+    """What it was held against, and how closely it agreed."""
 
 
 class Interval(Part):

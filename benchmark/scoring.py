@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,7 +21,7 @@ from benchmark.registry import Entrant, build_metric, source_hash
 from benchmark.release import Release, Settings, load_released, make_release
 from benchmark.store import Store, read_json, write_json
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -31,11 +32,13 @@ class Scorer:
         store: where scores are kept.
         suite: whose metrics.
         report: shows progress.
+        device: torch device name to compute on.
     """
 
     store: Store
     suite: Suite
     report: Report = quiet
+    device: str = "cpu"
     metrics: Sequence[Metric] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,18 +56,19 @@ class Scorer:
 
     @cached_property
     def referees(self) -> Referees:
-        """The suite's frozen models."""
-        return self.suite.referees(self.report)
+        """The suite's frozen models, and where metrics keep features."""
+        referees = self.suite.referees(self.report)
+        return dataclasses.replace(referees, device=self.device, store=self.store, report=self.report)
 
     def key(self, metric: Metric, release: Release) -> str:
         """Content address of a score: suite, released pixels, metric with version and source, statistics."""
         settings = [statistics.LEVEL, statistics.RESAMPLES, statistics.SEED]
-        card = [metric.card.name, metric.card.version, source_hash(type(metric))]
+        card = [metric.card.name, metric.card.version, metric.card.weights, source_hash(type(metric))]
         return sha256_json([FORMAT, benchmark.__version__, self.suite.facts.suite_hash, release.sha256, card, settings])
 
     def known(self, release: Release) -> list[Scores] | None:
-        """All scores of a release, if all are kept already."""
-        found = [self._kept(self.key(metric, release)) for metric in self.metrics]
+        """All scores of a release, if all that can be had are kept already."""
+        found = [self._unavailable(metric, len(release)) or self._kept(metric, release) for metric in self.metrics]
         whole = [scores for scores in found if scores is not None]
         return whole if len(whole) == len(found) else None
 
@@ -89,13 +93,20 @@ class Scorer:
 
     def _score_all(self, release: Release, released: ImageSet) -> Iterator[Scores]:
         for metric in self.metrics:
-            key = self.key(metric, release)
-            scores = self._kept(key)
+            scores = self._unavailable(metric, len(release)) or self._kept(metric, release)
             if scores is None:
                 scores = self._scored(metric, released)
-                if scores.score.status != "failed":
-                    write_json(self.store.path("scores", f"{key}.json"), _as_json(scores))
+                if scores.score.status not in ("failed", "unavailable"):
+                    write_json(self.store.path("scores", f"{self.key(metric, release)}.json"), _as_json(scores))
             yield scores
+
+    def _unavailable(self, metric: Metric, count: int) -> Scores | None:
+        """The status of a metric that says it cannot be computed here."""
+        missing = getattr(metric, "missing", lambda: None)()
+        if missing is None:
+            return None
+        name, reason, remedy = metric.card.name, missing.reason, missing.remedy
+        return Scores(Score(metric=name, status="unavailable", reason=reason, remedy=remedy, n=count))
 
     def _scored(self, metric: Metric, released: ImageSet) -> Scores:
         """A score, or what went wrong inside a metric: it does not take the other numbers with it."""
@@ -107,8 +118,8 @@ class Scorer:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
             return Scores(Score(metric=metric.card.name, status="failed", reason=reason, n=len(released)))
 
-    def _kept(self, key: str) -> Scores | None:
-        found = read_json(self.store.path("scores", f"{key}.json"))
+    def _kept(self, metric: Metric, release: Release) -> Scores | None:
+        found = read_json(self.store.path("scores", f"{self.key(metric, release)}.json"))
         if not isinstance(found, dict):
             return None
         try:

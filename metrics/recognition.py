@@ -27,6 +27,7 @@ class Static:
             "photographs of the same people, names first. Chance is one over the number of people. The weakest "
             "attacker: it never sees a released image before it is asked."
         ),
+        referees=("recogniser",),
         source="RIR of EDI-Anon (Haffar et al., Transactions on Data Privacy 18:3, 2025)",
     )
 

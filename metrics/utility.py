@@ -79,6 +79,7 @@ class F1:
                 "trained on original photographs of other people. Beside it: F1 on the originals and F1 of always "
                 "answering the most frequent class."
             ),
+            referees=(self.attribute,),
             source="Haffar et al., IEEE Access 13 (2025) 63827",
         )
 

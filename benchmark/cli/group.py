@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import click
@@ -17,11 +19,38 @@ def one_line(error: AnonbenchError) -> click.ClickException:
 
 
 class HelpfulGroup(click.Group):
-    """Lists commands in the order of the street and answers a wrong one with the closest."""
+    """Lists commands in the order of the street and answers a wrong one with the closest.
+
+    Commands of single metrics or methods come from the entry points ``anonbench.commands``, after our own.
+    """
+
+    @cached_property
+    def contributed(self) -> dict[str, EntryPoint]:
+        """Commands that packages bring along, by name."""
+        found = {point.name: point for point in sorted(entry_points(group="anonbench.commands"))}
+        return {name: point for name, point in found.items() if name not in self.commands}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Commands in the order they were added."""
-        return list(self.commands)
+        """Commands in the order they were added, then those of other packages."""
+        return [*self.commands, *self.contributed]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by name; those of other packages are imported when they are asked for.
+
+        Raises:
+            EnvironmentProblem: a package's command cannot be imported, or is not a command.
+        """
+        if cmd_name not in self.contributed:
+            return super().get_command(ctx, cmd_name)
+        try:
+            found = self.contributed[cmd_name].load()
+        except Exception as error:
+            raise one_line(
+                EnvironmentProblem(f"command '{cmd_name}' cannot be imported: {type(error).__name__}: {error}")
+            ) from error
+        if not isinstance(found, click.Command):
+            raise one_line(EnvironmentProblem(f"'{cmd_name}' is not a click command. Mend or uninstall its package"))
+        return found
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; what it finished before an error or an interrupt is kept."""
@@ -47,6 +76,6 @@ class HelpfulGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Finds a command, or fails with a suggestion."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], self.commands)
+            hint = did_you_mean(args[0], self.list_commands(ctx))
             raise click.UsageError(f"no command is called '{args[0]}'.{hint} Try: anonbench --help", ctx)
         return super().resolve_command(ctx, args)

@@ -50,10 +50,16 @@ class SmallResNet(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(inputs, classes)
 
+    def stages(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Feature maps after the stem and after each block, ``[N, C, h, w]``."""
+        maps: list[torch.Tensor] = [self.stem((images - 0.5) * 4)]
+        for block in self.blocks:
+            maps.append(block(maps[-1]))
+        return maps
+
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Features before the last layer: ``[N, 5 * width]``."""
-        features: torch.Tensor = self.blocks(self.stem((images - 0.5) * 4))
-        return features.mean((2, 3))
+        return self.stages(images)[-1].mean((2, 3))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits ``[N, classes]``."""
@@ -71,6 +77,37 @@ def _convnext_base(classes: int) -> nn.Module:
     assert isinstance(last, nn.Linear)
     classifier[2] = nn.Linear(last.in_features, classes)
     return network
+
+
+def stages(network: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+    """Feature maps of a network of ``ARCHITECTURES`` at falling resolution.
+
+    Args:
+        network: built by ``build_network``.
+        images: float RGB in [0, 1], ``[N, 3, H, W]``.
+
+    Returns:
+        One ``[N, C, h, w]`` per stage.
+    """
+    if isinstance(network, SmallResNet):
+        return network.stages(images)
+    maps = []
+    assert isinstance(network.features, nn.Sequential)
+    for number, part in enumerate(network.features):
+        images = part(images)
+        if number % 2:  # torchvision's ConvNeXt alternates downsampling and stages
+            maps.append(images)
+    return maps
+
+
+def embed(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Features before the last layer of a network of ``ARCHITECTURES``: float RGB in [0, 1] to ``[N, D]``."""
+    if isinstance(network, SmallResNet):
+        return network.embed(images)
+    assert isinstance(network.classifier, nn.Sequential)
+    assert isinstance(network.avgpool, nn.Module)
+    features: torch.Tensor = network.classifier[:-1](network.avgpool(stages(network, images)[-1]))
+    return features
 
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"small-resnet": SmallResNet, "convnext-base": _convnext_base}
