@@ -11,6 +11,7 @@ from benchmark import __version__
 from benchmark.cli.group import HelpfulGroup
 from benchmark.cli.look import data, list_, show
 from benchmark.cli.street import anonymize, leaderboard, run, score
+from benchmark.cli.weights import weights
 from benchmark.machine import prepare_environment
 
 
@@ -28,7 +29,7 @@ def cli() -> None:
     """
 
 
-for command in (run, anonymize, score, leaderboard, list_, show, data):
+for command in (run, anonymize, score, leaderboard, list_, show, data, weights):
     cli.add_command(command)
 
 

@@ -6,18 +6,30 @@ import dataclasses
 import functools
 import hashlib
 import http.server
+import os
+import pickle
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmark import weights
 from benchmark.errors import EnvironmentProblem, UsageError
-from benchmark.weights import REGISTRY, WeightEntry, WeightsMissing, fetch, locate
+from benchmark.weights import (
+    REGISTRY,
+    WeightEntry,
+    WeightsMissing,
+    fetch,
+    found_hash,
+    load_state,
+    locate,
+)
 
 CONTENT = b"a very small model"
-REAL = Path(__file__).parents[2].parent / "shared" / "weights" / REGISTRY["yunet"].file
+WEIGHTS = Path(__file__).parents[2].parent / "shared" / "weights"
+PAGE = b"\n<!DOCTYPE html><html><body>Please sign in</body></html>"
 
 
 @pytest.fixture
@@ -66,18 +78,33 @@ def tiny(server, monkeypatch):
 def test_registry_is_well_formed():
     for name, entry in REGISTRY.items():
         assert entry.name == name
-        assert 8 <= len(entry.sha256) <= 64
-        assert int(entry.sha256, 16) > 0
-        assert entry.url.startswith("https://")
-        assert Path(entry.file).suffix in {".onnx", ".safetensors", ".pth", ".pt"}
-        assert entry.size > 0
+        assert entry.sha256 == "" or 8 <= len(entry.sha256) <= 64
+        assert entry.url == "" or entry.url.startswith("https://")
+        assert Path(entry.file).suffix in {".onnx", ".safetensors", ".pth", ".pt", ".ckpt", ".pkl"}
+        assert entry.licence
+        assert entry.purpose
+        if entry.url.startswith("https://download.pytorch.org/"):
+            assert entry.sha256.startswith(Path(entry.file).stem.rsplit("-", 1)[1])
+    files = [entry.file for entry in REGISTRY.values()]
+    assert len(set(files)) == len(files)
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="no YuNet weights beside the repository")
-def test_real_yunet_is_the_registered_file(cache, given):
-    shutil.copy(REAL, given)
-    assert locate("yunet") == given / REAL.name
-    assert REAL.stat().st_size == REGISTRY["yunet"].size
+@pytest.mark.parametrize("change", [{"sha256": "123"}, {"sha256": "not a hash"}, {"size": -1}, {"file": "../up.pth"}])
+def test_an_entry_that_would_weaken_the_check_is_refused(change):
+    with pytest.raises(ValueError, match="yunet: "):
+        dataclasses.replace(REGISTRY["yunet"], **change)
+
+
+@pytest.mark.parametrize("name", ["yunet", "mobilefacenet", "squeezenet1_1-fp16rounded"])
+def test_real_files_are_the_registered_ones(cache, given, name):
+    real = WEIGHTS / REGISTRY[name].file
+    if not real.is_file():
+        pytest.skip(f"no {name} weights beside the repository")
+    shutil.copy(real, given)
+    assert locate(name) == given / real.name
+    assert real.stat().st_size == REGISTRY[name].size
+    if real.suffix != ".onnx":
+        assert all(isinstance(value, torch.Tensor) for value in load_state(real).values())
 
 
 def test_given_folder_comes_first(cache, tiny, given):
@@ -97,8 +124,9 @@ def test_wrong_file_in_the_given_folder_names_both_hashes(cache, tiny, given):
 
 
 def test_missing_says_what_to_do_and_does_not_download(cache, tiny):
-    with pytest.raises(WeightsMissing, match=r"put tiny\.onnx \(http.*\) into the folder named by ANONBENCH_WEIGHTS"):
+    with pytest.raises(WeightsMissing, match=r"anonbench weights fetch tiny.*http.*ANONBENCH_WEIGHTS$") as caught:
         locate("tiny")
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     assert not cache.exists()
 
 
@@ -149,3 +177,100 @@ def test_cache_is_the_users_unless_named(monkeypatch, tmp_path):
     assert weights.cache_root().name == "anonbench"
     monkeypatch.setenv("ANONBENCH_CACHE", str(tmp_path))
     assert weights.cache_root() == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (CONTENT[:-1], f"truncated, 17 of {len(CONTENT)} bytes"),
+        (PAGE, "an HTML page"),
+        (b"", "an empty file"),
+        (CONTENT[::-1], "registry: expected sha256"),
+    ],
+)
+def test_a_wrong_file_is_called_what_it_is(cache, tiny, given, content, kind):
+    (given / "tiny.onnx").write_bytes(content)
+    with pytest.raises(EnvironmentProblem, match=kind) as caught:
+        locate("tiny")
+    assert str(caught.value).endswith("remove it, then type: anonbench weights fetch tiny")
+    assert f"expected sha256 {tiny.sha256}" in str(caught.value)
+
+
+def test_found_by_content_under_another_name(cache, tiny, given):
+    (given / "of-the-same-size").write_bytes(CONTENT[::-1])
+    (given / "renamed.onnx").write_bytes(CONTENT)
+    assert locate("tiny") == given / "renamed.onnx"
+    assert found_hash("tiny") == tiny.sha256
+
+
+def test_found_by_content_with_the_publishers_digits_only(cache, tiny, given, monkeypatch):
+    monkeypatch.setitem(REGISTRY, "tiny", dataclasses.replace(tiny, sha256=tiny.sha256[:8]))
+    (given / "renamed.onnx").write_bytes(CONTENT)
+    assert locate("tiny") == given / "renamed.onnx"
+    assert found_hash("tiny") == tiny.sha256
+
+
+@pytest.mark.parametrize("unknown", [{"sha256": ""}, {"size": 0}])
+def test_not_found_by_content_where_too_little_is_known(cache, tiny, given, monkeypatch, unknown):
+    monkeypatch.setitem(REGISTRY, "tiny", dataclasses.replace(tiny, **unknown))
+    (given / "renamed.onnx").write_bytes(CONTENT)
+    with pytest.raises(WeightsMissing):
+        locate("tiny")
+
+
+def test_a_file_is_hashed_once_until_it_changes(cache, tiny, given, monkeypatch):
+    from benchmark.weights import content
+
+    hashed = []
+    real = content.sha256_file
+    monkeypatch.setattr(content, "sha256_file", lambda path: hashed.append(path) or real(path))
+    path = given / "tiny.onnx"
+    path.write_bytes(CONTENT)
+    locate("tiny"), locate("tiny"), found_hash("tiny")
+    assert hashed == [path]
+    path.write_bytes(CONTENT[::-1])
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(EnvironmentProblem, match="expected sha256"):
+        locate("tiny")
+    assert hashed == [path, path]
+
+
+def test_without_a_hash_it_is_never_downloaded(cache, tiny, given, monkeypatch):
+    monkeypatch.setitem(REGISTRY, "tiny", dataclasses.replace(tiny, sha256="", size=0))
+    with pytest.raises(EnvironmentProblem, match=r"never downloaded.*tiny\.onnx \(http.*by hand.*ANONBENCH_WEIGHTS"):
+        fetch("tiny")
+    assert not cache.exists()
+    (given / "tiny.onnx").write_bytes(b"whatever they gave us")
+    assert fetch("tiny") == locate("tiny") == given / "tiny.onnx"
+    assert found_hash("tiny") == hashlib.sha256(b"whatever they gave us").hexdigest()
+    (given / "tiny.onnx").write_bytes(PAGE)
+    with pytest.raises(EnvironmentProblem, match=r"an HTML page.*put tiny\.onnx there again"):
+        locate("tiny")
+
+
+@pytest.mark.parametrize(("content", "kind"), [(PAGE, "an HTML page"), (CONTENT[:4], "truncated, 4 of 18 bytes")])
+def test_a_download_of_something_else_says_what_came(cache, tiny, server, content, kind):
+    (server[0] / "tiny.onnx").write_bytes(content)
+    with pytest.raises(EnvironmentProblem, match=f"cannot fetch tiny from http.*{kind}.*ANONBENCH_WEIGHTS"):
+        fetch("tiny")
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_progress_counts_every_byte_once(cache, server, monkeypatch):
+    import contextlib
+
+    content = bytes(3 << 20) + b"and a bit"
+    (server[0] / "large.pth").write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    entry = WeightEntry("large", "large.pth", f"{server[1]}/large.pth", sha256, 0, "MIT", "tests")
+    monkeypatch.setitem(REGISTRY, "large", entry)
+    told = []
+
+    @contextlib.contextmanager
+    def report(title, total):
+        told.append((title, total))
+        yield told.append
+
+    fetch("large", report)
+    assert told[0] == ("fetch large, bytes", len(content))
+    assert sum(told[1:]) == len(content)
