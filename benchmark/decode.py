@@ -129,6 +129,22 @@ def decode_image(path: Path, size: int) -> np.ndarray:
     return decode_bytes(read_file(path), size, one_line(path))
 
 
+def decode_whole(path: Path) -> torch.Tensor:
+    """Decodes one image file at its own size; nothing is cropped or resized.
+
+    Returns:
+        uint8 ``[3, H, W]`` RGB.
+
+    Raises:
+        UsageError: the file is missing, broken, too large, or of a kind that is refused.
+        EnvironmentProblem: the file may not be read.
+    """
+    name = one_line(path)
+    with _quiet():
+        pixels = np.array(_rgb(read_file(path), name, FORMATS))
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
 def decode_images(paths: Sequence[Path], size: int, progress: Progress = silent) -> torch.Tensor:
     """Decodes many files in threads; see ``load_images``.
 

@@ -39,6 +39,7 @@ class Pipeline:
         settings: how to run.
         report: shows progress.
         command: what was typed, for the records.
+        extra_metrics: specs of metrics beyond the suite's.
     """
 
     suite: Suite
@@ -47,9 +48,10 @@ class Pipeline:
     settings: Settings = field(default_factory=Settings)
     report: Report = quiet
     command: str = field(default_factory=lambda: shlex.join(["anonbench", *sys.argv[1:]]))
+    extra_metrics: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        self.scorer = Scorer(self.store, self.suite, self.report, self.settings.device)
+        self.scorer = Scorer(self.store, self.suite, self.report, self.settings.device, self.extra_metrics)
 
     def anonymize(self, entrant: Entrant, seed: int) -> Release:
         """Step 1 for one cell.

@@ -162,11 +162,34 @@ def disguised(images: ImageSet, uses: frozenset[str], suite_hash: str) -> ImageS
     return dataclasses.replace(shuffled, keys=tuple(keys[row] for row in order))
 
 
+def released_once(entrant: Entrant, images: ImageSet, controller: Controller, salt: str) -> torch.Tensor:
+    """What an entrant makes of images of anybody's choice; nothing is kept.
+
+    Args:
+        entrant: who anonymizes.
+        images: what it is given, disguised as in a run.
+        controller: what it has at hand; it must hold what the entrant declared.
+        salt: makes the keys the entrant sees.
+
+    Returns:
+        uint8 ``[N, 3, H, W]`` in the order of ``images``.
+
+    Raises:
+        EntrantFailed: the entrant raised or broke the protocol.
+    """
+    given = disguised(images, entrant.uses, salt)
+    work = _Work(None, "", entrant, controller)
+    work.fit()
+    released, _ = work.anonymize(given)
+    place = {key: row for row, key in enumerate(given.keys)}
+    return released.images[torch.tensor([place[disguised_key(key, salt)] for key in images.keys], dtype=torch.int64)]
+
+
 @dataclass
 class _Work:
     """One release in the making."""
 
-    store: Store
+    store: Store | None
     cell: str
     entrant: Entrant
     controller: Controller
@@ -175,15 +198,16 @@ class _Work:
 
     def shard(self, number: int, part: ImageSet) -> dict[str, Any]:
         """What a shard consists of, from the store or made now."""
+        assert self.store is not None
         path = self.store.path("releases", self.cell, f"{number:04d}.json")
-        kept = self._kept(path, part)
+        kept = self._kept(self.store, path, part)
         if kept is not None:
             self.controller.progress(len(part))
             return kept
-        self._fit()
+        self.fit()
         with PeakMemory() as memory:
             started = time.perf_counter()
-            released, arrays = self._anonymize(part)
+            released, arrays = self.anonymize(part)
             seconds = time.perf_counter() - started
         made = {
             "keys": list(part.keys),
@@ -197,14 +221,15 @@ class _Work:
         write_json(path, made)
         return made
 
-    def _kept(self, path: Path, part: ImageSet) -> dict[str, Any] | None:
+    def _kept(self, store: Store, path: Path, part: ImageSet) -> dict[str, Any] | None:
         kept = read_json(path)
         parts = {"keys", "seconds", "peak_memory_mb", "objects", "notes"}
         if not isinstance(kept, dict) or set(kept) != parts or kept["keys"] != list(part.keys):
             return None
-        return kept if self.store.get_all(kept["objects"]) is not None else None
+        return kept if store.get_all(kept["objects"]) is not None else None
 
-    def _fit(self) -> None:
+    def fit(self) -> None:
+        """Lets the entrant prepare itself, once."""
         fit = getattr(self.entrant.anonymizer, "fit", None)
         if self.fitted or fit is None:
             return
@@ -212,7 +237,7 @@ class _Work:
         self._guarded("fit", lambda: fit(self.controller.train, self.controller))
         self.seconds_fit, self.fitted = time.perf_counter() - started, True
 
-    def _anonymize(self, part: ImageSet) -> tuple[Released, bytes]:
+    def anonymize(self, part: ImageSet) -> tuple[Released, bytes]:
         """The released part, checked, and its arrays of notes as a file (empty where there are none)."""
 
         def call() -> tuple[Released, bytes]:

@@ -33,16 +33,19 @@ class Scorer:
         suite: whose metrics.
         report: shows progress.
         device: torch device name to compute on.
+        extra: specs of metrics beyond the suite's.
     """
 
     store: Store
     suite: Suite
     report: Report = quiet
     device: str = "cpu"
+    extra: Sequence[str] = ()
     metrics: Sequence[Metric] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.metrics = [build_metric(spec) for spec in self.suite.metrics]
+        built = [build_metric(spec) for spec in [*self.suite.metrics, *self.extra]]
+        self.metrics = list({metric.card.name: metric for metric in built}.values())
 
     @property
     def cards(self) -> tuple[MetricCard, ...]:

@@ -18,6 +18,17 @@ def one_line(error: AnonbenchError) -> click.ClickException:
     return shown
 
 
+def broken(name: str, reason: str) -> click.Command:
+    """What stands in for a command of another package that is of no use; the others go on working."""
+
+    @click.command(name, short_help=f"({reason})", context_settings={"ignore_unknown_options": True})
+    @click.argument("rest", nargs=-1)
+    def command(rest: tuple[str, ...]) -> None:
+        raise EnvironmentProblem(f"command '{name}' {reason}. Mend or uninstall its package")
+
+    return command
+
+
 class HelpfulGroup(click.Group):
     """Lists commands in the order of the street and answers a wrong one with the closest.
 
@@ -35,22 +46,14 @@ class HelpfulGroup(click.Group):
         return [*self.commands, *self.contributed]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command by name; those of other packages are imported when they are asked for.
-
-        Raises:
-            EnvironmentProblem: a package's command cannot be imported, or is not a command.
-        """
+        """A command by name; those of other packages are imported when they are asked for."""
         if cmd_name not in self.contributed:
             return super().get_command(ctx, cmd_name)
         try:
             found = self.contributed[cmd_name].load()
-        except Exception as error:
-            raise one_line(
-                EnvironmentProblem(f"command '{cmd_name}' cannot be imported: {type(error).__name__}: {error}")
-            ) from error
-        if not isinstance(found, click.Command):
-            raise one_line(EnvironmentProblem(f"'{cmd_name}' is not a click command. Mend or uninstall its package"))
-        return found
+        except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything while it is imported
+            return broken(cmd_name, f"cannot be imported: {type(error).__name__}: {error}")
+        return found if isinstance(found, click.Command) else broken(cmd_name, "is not a click command")
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; what it finished before an error or an interrupt is kept."""

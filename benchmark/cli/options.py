@@ -51,6 +51,10 @@ run_options = stacked(
         "-e", "--entrant", "entrants", multiple=True, metavar="SPEC",
         help="An entrant, as in 'blur(kernel=9)'; repeat for more. Default: the suite's list.",
     ),
+    click.option(
+        "-m", "--metric", "metrics", multiple=True, metavar="SPEC",
+        help="A metric beyond the suite's own, as in 'lpips(net=alex)'; repeat for more.",
+    ),
     click.option("--out", type=FOLDER, help="Folder of the records and the board. Default: leaderboard/SUITE."),
     click.option(
         "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default="0", metavar="N",
@@ -109,7 +113,12 @@ def parse_groups(texts: tuple[str, ...]) -> Mapping[str, list[float]]:
 
 
 def open_pipeline(
-    choice: SuiteChoice, out: Path | None, threads: int | None, batch_size: int, device: str | None
+    choice: SuiteChoice,
+    out: Path | None,
+    threads: int | None,
+    batch_size: int,
+    device: str | None,
+    metrics: tuple[str, ...] = (),
 ) -> Pipeline:
     """Prepares the machine and opens suite, store and output folder."""
     from rich.console import Console
@@ -125,7 +134,8 @@ def open_pipeline(
     settings = Settings(batch_size=batch_size, device=chosen, threads=use_threads(threads))
     store = Store(cache_root() / "store")
     report = reporter(Console(stderr=True))
-    return Pipeline(choice.open(chosen, report), store, out or default_out(choice), settings, report)
+    suite, folder = choice.open(chosen, report), out or default_out(choice)
+    return Pipeline(suite, store, folder, settings, report, extra_metrics=metrics)
 
 
 def _check_out(out: Path | None) -> None:

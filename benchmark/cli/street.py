@@ -30,7 +30,8 @@ def _say(text: str) -> None:
 
 def _prepare(options: dict[str, Any]) -> tuple[Any, Any, int]:
     choice = SuiteChoice(*(options[name] for name in ("suite", "data", "size", "groups", "referee")))
-    pipeline = open_pipeline(choice, options["out"], options["threads"], options["batch_size"], options["device"])
+    settings = (options[name] for name in ("out", "threads", "batch_size", "device", "metrics"))
+    pipeline = open_pipeline(choice, *settings)
     return pipeline, build_entrants(options["entrants"], pipeline.suite), options["seed"]
 
 
