@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,7 +41,20 @@ class Cell:
     """Empty where there is a value."""
     sort: str = ""
     tier: str = ""
+    count: str = ""
+    """The number of images where the value depends on it."""
     bar: Bar | None = None
+
+
+@dataclass(frozen=True)
+class Absence:
+    """Why entrants have no value in a column."""
+
+    word: str
+    reason: str
+    remedy: str
+    count: int
+    """How many entrants it holds for."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,18 @@ class ColumnView:
         """Scores with a value, by slug, of entrants that did not fail."""
         return {slug: score for slug, score in self.scores.items() if has_value(score) and slug not in self.failed}
 
+    @property
+    def empty(self) -> bool:
+        """Whether no entrant has a value."""
+        return not self.compared
+
+    @cached_property
+    def absences(self) -> list[Absence]:
+        """Why entrants that did not fail have no value, the most frequent reason first."""
+        missing = [score for slug, score in self.scores.items() if slug not in self.failed and not has_value(score)]
+        found = Counter((missing_word(score), reason_of(score), score.remedy) for score in missing)
+        return [Absence(*key, count) for key, count in sorted(found.items(), key=lambda item: (-item[1], item[0]))]
+
     @cached_property
     def tiers(self) -> dict[str, str]:
         """Tied group by slug."""
@@ -130,6 +156,7 @@ class ColumnView:
             title=behind(score),
             sort=repr(score.value),
             tier=self.tiers.get(slug, ""),
+            count=numbers.images(score.n) if self.column.card.per_count else "",
             bar=self.bar(score),
         )
 
@@ -167,7 +194,13 @@ def missing_word(score: Score) -> str:
 
 def why(score: Score) -> str:
     """Reason and remedy of a missing value."""
-    return " ".join(part for part in (score.reason or "No reason was recorded.", score.remedy) if part)
+    return " ".join(part for part in (reason_of(score), score.remedy) if part)
+
+
+def reason_of(score: Score) -> str:
+    """Why a number is missing, as a sentence."""
+    reason = score.reason or "No reason was recorded"
+    return reason if reason.endswith((".", "!", "?")) else f"{reason}."
 
 
 def behind(score: Score) -> str:

@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from benchmark.board.load import LoadedRecord
 from benchmark.records import Cost, Group, MetricCard, Record, Score
+from benchmark.specs import Spec
 
 GROUPS: tuple[Group, ...] = ("privacy", "utility", "quality", "cost")
 FITTING = "cost.seconds_fit"
 Identity = tuple[str, int, tuple[tuple[str, str], ...]]
+Counts = dict[Identity, set[int]]
+"""Numbers of images behind the values of a metric; 0 where they do not matter."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: a metric in one version with one set of weights, or one cost."""
+    """One column: a metric in one version with one set of weights, on one number of images, or one cost."""
 
     key: str
-    """Machine name, stable: the metric's spec, with its version where two versions meet on one board."""
+    """Machine name: the metric's spec, with its version or number of images where two of them meet on one board."""
     card: MetricCard
     read: Callable[[Record], Score]
     """The score of a record in this column; always one, if need be with a status that says why it has no value."""
+    note: str = ""
+    """What tells it from columns of the same title."""
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        return f"{self.card.title}, {self.note}" if self.note else self.card.title
+
+    @property
+    def href(self) -> str:
+        """Its page, seen from the board's folder."""
+        return f"metrics/{quote(self.slug)}.html"
+
+    @property
+    def slug(self) -> str:
+        """File name of its page."""
+        return Spec(self.key, {}).slug
 
     @property
     def group(self) -> Group:
@@ -37,15 +57,21 @@ class Column:
 
 def columns_of(records: Sequence[LoadedRecord]) -> tuple[Column, ...]:
     """All columns of ``records``: by group, then in the suite's order, costs last."""
-    cards = {identity(card): card for item in records for card in item.record.metrics}
-    names = Counter(card.name for card in cards.values())
-    metrics = [_metric_column(card, names[card.name] > 1) for card in cards.values()]
+    cards: dict[str, dict[Identity, MetricCard]] = {}
+    counts: Counts = {}
+    for record in (item.record for item in records):
+        for card in record.metrics:
+            cards.setdefault(card.name, {})[identity(card)] = card
+            score = record.score(card.name)
+            if score is not None and has_value(score):
+                counts.setdefault(identity(card), set()).add(score.n if card.per_count else 0)
+    metrics = [column for rivals in cards.values() for column in _metric_columns(list(rivals.values()), counts)]
     columns = [*metrics, *_cost_columns(records)]
     return tuple(sorted(columns, key=lambda column: GROUPS.index(column.group)))
 
 
 def identity(card: MetricCard) -> Identity:
-    """What two scores must share to stand in one column."""
+    """What two values must share to stand in one column, the number of images excepted."""
     return card.name, card.version, tuple(sorted(card.weights.items()))
 
 
@@ -54,21 +80,42 @@ def has_value(score: Score) -> bool:
     return score.status == "ok" and score.value is not None
 
 
-def _metric_column(card: MetricCard, crowded: bool) -> Column:
-    weights = "".join(f"-{digest[:8]}" for _, digest in sorted(card.weights.items()))
-    key = f"{card.name}@v{card.version}{weights}" if crowded else card.name
-    return Column(key, card, lambda record: _score(record, card))
+def _metric_columns(rivals: Sequence[MetricCard], counts: Counts) -> list[Column]:
+    """One column per version, set of weights and number of images that values of a metric have.
+
+    A score without a value opens no column; it stands in all columns of its metric. Where weights are missing, say, the
+    card cannot name them.
+    """
+    shown = [card for card in rivals if identity(card) in counts] or rivals[-1:]
+    return [column for card in shown for column in _columns_of_card(card, len(shown) > 1, counts)]
 
 
-def _score(record: Record, card: MetricCard) -> Score:
+def _columns_of_card(card: MetricCard, crowded: bool, counts: Counts) -> list[Column]:
+    key, notes = card.name, []
+    if crowded:
+        digests = [digest[:8] for _, digest in sorted(card.weights.items())]
+        key = "-".join([f"{card.name}@v{card.version}", *digests])
+        notes = [f"version {card.version}", *(f"weights {digest}" for digest in digests)]
+    meeting = sorted(counts.get(identity(card), ()))
+    if len(meeting) < 2:
+        return [Column(key, card, _reader(card, None), ", ".join(notes))]
+    return [Column(f"{key}@n={n}", card, _reader(card, n), ", ".join([*notes, f"N = {n}"])) for n in meeting]
+
+
+def _reader(card: MetricCard, count: int | None) -> Callable[[Record], Score]:
+    return lambda record: _score(record, card, count)
+
+
+def _score(record: Record, card: MetricCard, count: int | None) -> Score:
     score = record.score(card.name)
-    own = next((one for one in record.metrics if one.name == card.name), None)
     if score is None:
         return _without(card, "The record holds no score for this metric.", "Score this entrant again.")
-    if own is None or identity(own) != identity(card):
+    if not has_value(score):
+        return score
+    if identity(card) not in map(identity, record.metrics):
         return _without(card, "Scored with another version or other weights.", "Score this entrant again.")
-    if score.status == "ok" and score.value is None:
-        return _without(card, "The record holds no value for this metric.", "Score this entrant again.")
+    if count is not None and score.n != count:
+        return _without(card, f"Its value is of {score.n} images and stands in the column of that number.", "")
     return score
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from benchmark.correlations import CorrelationTable, read_correlations
 from benchmark.errors import EnvironmentProblem, NothingComparable, UsageError
 from benchmark.records import Record, SuiteFacts, read_record
 
@@ -36,6 +37,15 @@ class LoadedRecord:
     def address(self) -> str:
         """The record's folder seen from the result folder, with forward slashes."""
         return f"records/{self.slug}/{self.folder.name}"
+
+
+@dataclass(frozen=True)
+class LoadedTable:
+    """A table of correlations and the file it was read from."""
+
+    path: Path
+    """``OUT/correlations/<name>.json``."""
+    table: CorrelationTable
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,20 @@ def load_records(out: Path) -> list[LoadedRecord]:
     if not out.is_dir():
         raise UsageError(f"No result folder at {out}. Give the folder that `anonbench run` wrote to.")
     return sorted((LoadedRecord(path, _read(path)) for path in _record_files(out / "records")), key=_place)
+
+
+def load_correlations(out: Path) -> list[LoadedTable]:
+    """Reads ``out/correlations/*.json``, in the order of their names.
+
+    Raises:
+        UsageError: one of the files is not a table of correlations.
+    """
+    folder = out / "correlations"
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".json") if folder.exists() else []
+    except OSError as error:
+        raise EnvironmentProblem(f"{folder} cannot be read: {error.strerror}. Give yourself access to it") from error
+    return [LoadedTable(path, _read_table(path)) for path in paths]
 
 
 def _record_files(folder: Path) -> Iterator[Path]:
@@ -131,11 +155,24 @@ def _read(path: Path) -> Record:
     try:
         return read_record(path)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UsageError(f"{path} is not a readable record ({where}: {first['msg']}). {_MEND}") from error
+        raise _broken(path, "record", error, _MEND) from error
     except OSError as error:
         raise EnvironmentProblem(f"{path} cannot be read: {error.strerror}. Give yourself access to it") from error
+
+
+def _read_table(path: Path) -> CorrelationTable:
+    try:
+        return read_correlations(path)
+    except ValidationError as error:
+        raise _broken(path, "table of correlations", error, "Delete it or make it again.") from error
+    except OSError as error:
+        raise EnvironmentProblem(f"{path} cannot be read: {error.strerror}. Give yourself access to it") from error
+
+
+def _broken(path: Path, what: str, error: ValidationError, remedy: str) -> UsageError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    return UsageError(f"{path} is not a readable {what} ({where}: {first['msg']}). {remedy}")
 
 
 _MEND = "Delete its folder and score the entrant again, or restore the file."

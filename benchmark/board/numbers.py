@@ -50,18 +50,47 @@ def level_text(interval: Interval) -> str:
 
 
 def three_digits(value: float) -> str:
-    """At least three significant digits, thousands set apart."""
+    """At least three significant digits, thousands set apart, powers of ten below 0.0001."""
     size = abs(value)
     if value == 0 or size >= 100:
         return f"{value:,.0f}".replace(",", NO_BREAK)
     if size >= 1:
         return f"{value:.1f}" if size >= 10 else f"{value:.2f}"
-    return f"{value:.3g}"
+    digits, _, exponent = f"{value:#.3g}".partition("e")
+    return f"{digits}×10{str(int(exponent)).translate(_RAISED)}" if exponent else digits
+
+
+def range_text(card: MetricCard) -> str:
+    """Smallest and largest possible value in words: ``0 to 1``, ``0 upward``."""
+    low, high = (None if bound is None else _bound(bound) for bound in card.range)
+    if low is None or high is None:
+        return f"{low} upward" if low is not None else f"{high} downward" if high is not None else "unbounded"
+    return f"{low} to {high}"
+
+
+def correlation(value: float | None) -> str:
+    """A correlation with its sign."""
+    if value is None:
+        return "none"
+    text = _signed(f"{value:.3f}")
+    return f"+{text}" if text.strip("0.") and not text.startswith(MINUS) else text
+
+
+def images(count: int) -> str:
+    """``N = 960``."""
+    return f"N{NO_BREAK}={NO_BREAK}{count:,}".replace(",", NO_BREAK)
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
     """``1 image``, ``2 images``."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}".replace(",", NO_BREAK)
+
+
+def _bound(value: float) -> str:
+    return _signed(f"{value:,.0f}".replace(",", NO_BREAK) if value.is_integer() else f"{value:g}")
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _is_index(card: MetricCard) -> bool:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from benchmark.board import badges, cells, numbers
+from benchmark.board import badges, numbers
 from benchmark.board.cells import ColumnView
 from benchmark.board.columns import columns_of
-from benchmark.board.load import LoadedRecord, Selection, select
+from benchmark.board.load import LoadedRecord, LoadedTable, Selection, select
+from benchmark.board.metric_pages import metric_pages
+from benchmark.board.panel import Panels
 from benchmark.board.pictures import Pictures
 from benchmark.board.rows import Row, rows_of
 from benchmark.board.scatter import scatter_data
 from benchmark.board.table import as_csv, as_json
+from benchmark.board.templating import rendered, with_neighbours
 from benchmark.records import Machine, RunFacts, Score
 
 
-def board_texts(records: Sequence[LoadedRecord], pictures: Pictures) -> Iterator[tuple[str, str]]:
+def board_texts(
+    records: Sequence[LoadedRecord], pictures: Pictures, correlations: Sequence[LoadedTable] = ()
+) -> Iterator[tuple[str, str]]:
     """Addresses and contents of the pages and tables.
 
     Raises:
@@ -32,35 +33,12 @@ def board_texts(records: Sequence[LoadedRecord], pictures: Pictures) -> Iterator
     selection = select(records)
     views = [ColumnView.of(column, selection.entrants) for column in columns_of(selection.runs)]
     rows = rows_of(selection.entrants, views)
-    yield "index.html", _render("index.html.j2", _index(selection, views, rows))
+    panels = Panels.of(correlations, selection.suite.suite_hash, views)
+    yield "index.html", rendered("index.html.j2", {"panels": panels, **_index(selection, views, rows)})
     yield from _entrant_pages(selection, views, rows, pictures)
+    yield from metric_pages(selection, views, rows)
     yield "board.csv", as_csv(records)
     yield "board.json", as_json(records)
-
-
-def is_link(text: str) -> bool:
-    """Whether a text may become a link: http and https alone, so that no record can smuggle in a script."""
-    return re.fullmatch(r"https?://[^\s<>\"']+", text, flags=re.IGNORECASE) is not None
-
-
-@cache
-def environment() -> Environment:
-    """Templates with escaping on whatever their name ends in."""
-    env = Environment(
-        loader=PackageLoader("benchmark.board"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    env.tests["link"] = is_link
-    env.filters |= {"urlpath": quote, "counted": numbers.counted}
-    env.globals |= {"numbers": numbers, "cells": cells, "badges": badges, "bar_width": cells.BAR_WIDTH}
-    return env
-
-
-def _render(template: str, context: dict[str, Any]) -> str:
-    return environment().get_template(template).render(context)
 
 
 def _index(selection: Selection, views: Sequence[ColumnView], rows: Sequence[Row]) -> dict[str, Any]:
@@ -88,11 +66,9 @@ def _index(selection: Selection, views: Sequence[ColumnView], rows: Sequence[Row
 def _entrant_pages(
     selection: Selection, views: Sequence[ColumnView], rows: Sequence[Row], pictures: Pictures
 ) -> Iterator[tuple[str, str]]:
-    before: list[Row | None] = [None, *rows[:-1]]
-    after: list[Row | None] = [*rows[1:], None]
-    for row, previous, following in zip(rows, before, after, strict=True):
+    for row, previous, following in with_neighbours(rows):
         context = {"previous": previous, "following": following, **_entrant(selection, views, row, pictures)}
-        yield f"entrants/{row.entrant.slug}.html", _render("entrant.html.j2", context)
+        yield f"entrants/{row.entrant.slug}.html", rendered("entrant.html.j2", context)
 
 
 def _entrant(selection: Selection, views: Sequence[ColumnView], row: Row, pictures: Pictures) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from benchmark.board.load import LoadedRecord, load_records, select
+from benchmark.board.load import LoadedRecord, LoadedTable, load_correlations, load_records, select
 from benchmark.board.pages import board_texts
 from benchmark.board.pictures import Pictures
 from benchmark.errors import EnvironmentProblem, UsageError
@@ -29,17 +29,17 @@ def render_board(out: Path) -> Path:
 
     Raises:
         NothingComparable: there are no records.
-        UsageError: a record is broken, or ``out/board`` is a folder that is not a board.
+        UsageError: a record or a table of correlations is broken, or ``out/board`` is a folder that is not a board.
         EnvironmentProblem: the board cannot be written.
     """
-    records = load_records(out)
+    records, correlations = load_records(out), load_correlations(out)
     board = out / "board"
     if board.exists() and any(board.iterdir()) and not (board / MARKER).is_file():
         raise UsageError(f"{board} exists and is not a board. Move it away, then render again.")
     try:
         with _alone(out), tempfile.TemporaryDirectory(dir=out, prefix=".board-") as scratch:
             fresh = Path(scratch) / "board"
-            write_board(records, fresh)
+            write_board(records, correlations, fresh)
             _swap(fresh, board, Path(scratch) / "old")
     except OSError as error:
         raise EnvironmentProblem(
@@ -55,12 +55,12 @@ def _alone(out: Path) -> FileLock:
     return FileLock(Path(tempfile.gettempdir()) / f"anonbench-{name}.lock")
 
 
-def write_board(records: Sequence[LoadedRecord], folder: Path) -> None:
+def write_board(records: Sequence[LoadedRecord], correlations: Sequence[LoadedTable], folder: Path) -> None:
     """Writes all files of a board into a new folder."""
     pictures = Pictures.of(select(records).entrants)
-    for name in ("entrants", "assets", "images"):
+    for name in ("entrants", "metrics", "assets", "images"):
         (folder / name).mkdir(parents=True)
-    for address, text in board_texts(records, pictures):
+    for address, text in board_texts(records, pictures, correlations):
         (folder / address).write_text(text, encoding="utf-8", newline="\n")
     for address, source in pictures.files.items():
         shutil.copyfile(source, folder / address)

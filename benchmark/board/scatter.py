@@ -48,8 +48,9 @@ class Axis:
 
 def scatter_data(views: Sequence[ColumnView], entrants: Sequence[Entrant]) -> dict[str, Any] | None:
     """Axes and points, or None where the records hold no pair of privacy and something else to draw."""
-    across = [axis_of(view) for view in views if view.column.group == "privacy"]
-    up = [*mean_axes(views), *(axis_of(v) for v in views if v.column.group in ("utility", "quality"))]
+    drawn = [view for view in views if not view.empty]
+    across = [axis_of(view) for view in drawn if view.column.group == "privacy"]
+    up = [*mean_axes(drawn), *(axis_of(v) for v in drawn if v.column.group in ("utility", "quality"))]
     if not across or not up:
         return None
     return {
@@ -65,7 +66,7 @@ def axis_of(view: ColumnView) -> Axis:
     measured = [measure(slug, score) for slug, score in view.compared.items()]
     return Axis(
         key=view.column.key,
-        title=card.title,
+        title=view.column.title,
         unit=unit_text(card),
         factor=100.0 if card.unit == SHARE else 1.0,
         better=view.column.better,

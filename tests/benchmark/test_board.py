@@ -9,16 +9,18 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.board import as_csv, as_json, board_table, load_records, render_board
+from benchmark.board import as_csv, as_json, board_table, load_correlations, load_records, render_board
 from benchmark.board.load import select
-from benchmark.board.pages import board_texts, is_link
+from benchmark.board.pages import board_texts
 from benchmark.board.pictures import Pictures
 from benchmark.board.scatter import strength
+from benchmark.board.templating import is_link
 from benchmark.errors import NothingComparable, UsageError
 from benchmark.records import Group, Record, Status
 
@@ -96,7 +98,7 @@ def put(out: Path, data: dict[str, Any], slug: str = "") -> Path:
 
 def texts(out: Path) -> dict[str, str]:
     records = load_records(out)
-    return dict(board_texts(records, Pictures.of(select(records).entrants)))
+    return dict(board_texts(records, Pictures.of(select(records).entrants), load_correlations(out)))
 
 
 class Tags(HTMLParser):
@@ -373,7 +375,8 @@ def evil_record(evil: str) -> dict[str, Any]:
     data["coverage"] = data["coverage"] | {"failures": [failure]}
     data["cost"] = {"seconds_per_image": None, "note": "note"}
     data["run"] = RUN | {"harness_commit": "c", "reused": ["scores"], "machine": MACHINE | {"gpus": ["gpu"]}}
-    data["metrics"] = [one | {"source": "s", "weights": {"model": "d"}} for one in CARDS]
+    more = {"source": "s", "weights": {"model": "d"}, "referees": ["w"], "calibration": "c", "per_count": True}
+    data["metrics"] = [one | more for one in CARDS]
     data["scores"][2] = {"metric": CARDS[2]["name"], "status": "failed", "reason": "why", "remedy": "what"}
     return {key: poisoned(value, evil) for key, value in data.items()}
 
@@ -391,9 +394,9 @@ def evil_pages(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, dic
 
 def test_text_of_a_record_never_becomes_markup(evil_pages: tuple[str, dict[str, str]]) -> None:
     evil, pages = evil_pages
-    assert len(pages) == 3
-    for page in pages.values():
-        assert Tags(page).text.count(evil) > 20
+    assert len(pages) == 3 + len(CARDS) + 2
+    for name, page in pages.items():
+        assert Tags(page).text.count(evil) > (5 if name.startswith("metrics/cost.") else 20 - 5 * ("metrics/" in name))
         assert "<script>alert" not in page
         assert "<img src=x" not in page
         assert "<b " not in page
@@ -425,7 +428,7 @@ def test_nothing_is_loaded_from_the_network(tmp_path: Path) -> None:
                 address = attrs.get(name) or ""
                 assert tag == "a" or not re.match(r"(https?:)?//", address)
                 if tag in ("a", "script", "img", "link") and not re.match(r"https?:|#|data:", address) and address:
-                    assert (page.parent / address).resolve().exists(), address
+                    assert (page.parent / unquote(address)).resolve().exists(), address
     for asset in [*board.glob("assets/board.*"), *board.glob("assets/s*.js"), *board.glob("assets/t*.js")]:
         assert not re.search(r"//\w+\.|url\(|@import|fetch\(|XMLHttp", asset.read_text())
 

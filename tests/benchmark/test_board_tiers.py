@@ -80,10 +80,50 @@ def card(unit: str, low: float | None = 0.0, high: float | None = None) -> Metri
         (card("ms per image"), 0.012345, "0.0123"),
         (card("ms per image"), 1.5, "1.50"),
         (card("ms per image"), 0, "0"),
+        (card("1"), 0.00123, "0.00123"),
+        (card("1"), 0.1, "0.100"),
+        (card("1"), 0.0005, "0.000500"),
+        (card("1", None), 0, "0"),
+        (card("1", None), -0.0, "0"),
+        (card("1", None), -0.00123, "\N{MINUS SIGN}0.00123"),
+        (card("1", None), -0.0000123, "\N{MINUS SIGN}1.23×10⁻⁵"),
+        (card("1", None), 0.00009999, "0.000100"),
+        (card("1"), 287.4, "287"),
+        (card("1", 1, 10), 5.234, "5.23"),
+        (card("1", 0, 2), 1.2345, "1.234"),
     ],
 )
 def test_numbers_are_shown_by_unit(metric: MetricCard, value: float, text: str) -> None:
     assert numbers.with_unit(metric, value) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0, 1, "0 to 1"),
+        (0, None, "0 upward"),
+        (None, 1, "1 downward"),
+        (None, None, "unbounded"),
+        (-0.5, 65025, "\N{MINUS SIGN}0.5 to 65\N{NO-BREAK SPACE}025"),
+    ],
+)
+def test_ranges_are_words(low: float | None, high: float | None, text: str) -> None:
+    assert numbers.range_text(card("1", low, high)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.5, "+0.500"),
+        (-0.25, "\N{MINUS SIGN}0.250"),
+        (0.0, "0.000"),
+        (-0.0001, "0.000"),
+        (1, "+1.000"),
+        (None, "none"),
+    ],
+)
+def test_correlations_have_signs(value: float | None, text: str) -> None:
+    assert numbers.correlation(value) == text
 
 
 def test_spans_with_negative_bounds_use_a_word() -> None:
