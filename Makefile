@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help leaderboard boards test lint bench weights schema clean
+.PHONY: help leaderboard boards test lint bench weights panel schema clean
 
 help:
 	@echo "make leaderboard   set up, run the default suite, say where the board is"
@@ -12,6 +12,7 @@ help:
 	@echo "make boards        run portraits-v1 and regenerate results/portraits-v1"
 	@echo "make bench         speed and memory as ratios"
 	@echo "make weights       train the referees of the portraits suites anew"
+	@echo "make panel         simulate the panels of the portraits suites and train their networks anew"
 	@echo "make schema        export the JSON Schema of a record"
 
 $(VENV)/.base: pyproject.toml
@@ -26,8 +27,12 @@ $(VENV)/.dev: $(VENV)/.base
 leaderboard: $(VENV)/.base
 	@$(BIN)/anonbench run portraits-smoke --out leaderboard/portraits-smoke
 
+STUDY := build/panel/portraits-v1-evaluated
+
 boards: $(VENV)/.base
 	$(BIN)/anonbench run portraits-v1 --out results/portraits-v1
+	$(BIN)/anonbench perceptanon panel portraits-v1 --people evaluated --variants 4 --out $(STUDY)
+	$(BIN)/anonbench perceptanon correlate $(STUDY) --suite portraits-v1 --out results/portraits-v1
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
@@ -43,6 +48,16 @@ bench: $(VENV)/.dev
 
 weights: $(VENV)/.base
 	$(BIN)/python -m suites.train portraits-smoke portraits-v1
+
+panel: panel-portraits-smoke panel-portraits-v1
+
+NETWORK := network/HA2-all-mean-regression-small-resnet-seed1
+panel-%: $(VENV)/.base
+	$(BIN)/anonbench perceptanon panel $* --out build/panel/$*
+	$(BIN)/anonbench perceptanon train build/panel/$* --study HA2 --backbone small-resnet --width 16 --size 64 \
+		--epochs 40 --batch 64 --rate 0.02 --seed 1 --half --threads 1 --out build/panel/$*/network
+	$(BIN)/python -m suites.pin $* panel.safetensors=build/panel/$*/$(NETWORK).safetensors \
+		panel.json=build/panel/$*/$(NETWORK).json
 
 schema: $(VENV)/.dev
 	$(BIN)/python -m benchmark.schema docs/record.schema.json

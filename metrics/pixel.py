@@ -91,9 +91,8 @@ class Psnr:
         details = {"identical images": float((~changed).sum())}
         if not changed.any():
             reason = f"all {len(original)} released images are identical to the originals: PSNR is infinite"
-            return Scores(
-                Score(metric="psnr", status="not-applicable", reason=reason, n=len(original), details=details)
-            )
+            score = Score(metric="psnr", status="not-applicable", reason=reason, n=len(original), details=details)
+            return Scores(score, {"psnr": decibels(error)})
         details["PSNR of the mean MSE"] = float(decibels(error.mean()))
         values, clusters = decibels(error[changed]), clusters_of(original)[changed]
         clusters = torch.unique(clusters, return_inverse=True)[1]

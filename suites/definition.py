@@ -57,6 +57,7 @@ class Definition(Part):
     Attributes:
         manifest: pinned content hash of every split.
         weights: pinned sha256 of every referee's file.
+        files: pinned sha256 of further files that metrics read, by file name.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Definition(Part):
     attribute_classifier: RefereePlan
     manifest: dict[str, str] = {}
     weights: dict[str, str] = {}
+    files: dict[str, str] = {}
 
     @property
     def suite_hash(self) -> str:

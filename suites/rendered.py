@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import torch
 
 from benchmark.errors import EnvironmentProblem, UsageError
-from benchmark.hashing import sha256_json
+from benchmark.hashing import sha256_file, sha256_json
 from benchmark.images import ImageSet, Labels
 from benchmark.learning.classifier import Classifier, load_classifier
 from benchmark.protocols import Referees, Report, SuiteOptions, quiet
@@ -70,7 +71,10 @@ class RenderedSuite:
             image_size=part.image_size,
             splits=tuple(self._split_facts(name) for name in SPLITS),
             attributes={name: CLASSES[name] for name in part.attributes},
-            referees=tuple(Weights(name=name, sha256=sha, licence="Apache-2.0") for name, sha in part.weights.items()),
+            referees=tuple(
+                Weights(name=name, sha256=sha, licence="Apache-2.0")
+                for name, sha in {**part.weights, **part.files}.items()
+            ),
             seed=part.seed,
             synthetic=True,
             image_rule=f"rendered at {part.image_size} px in float64, rounded once to 8 bit, kept as PNG",
@@ -158,7 +162,14 @@ class RenderedSuite:
             EnvironmentProblem: a file is missing or another one; the message names the command that mends it.
         """
         loaded = {name: self._referee(name, sha) for name, sha in self.definition.weights.items()}
-        return Referees(loaded.pop(RECOGNISER), loaded)
+        files = {name: self._file(name, sha) for name, sha in self.definition.files.items()}
+        return Referees(loaded.pop(RECOGNISER), loaded, files)
+
+    def _file(self, name: str, sha256: str) -> Path:
+        path = self.weights / name
+        if not path.is_file() or sha256_file(path) != sha256:
+            raise EnvironmentProblem(f"{path} is not the pinned file. Restore it with: git checkout suites/weights")
+        return path
 
     def _referee(self, name: str, sha256: str) -> Classifier:
         path = self.weights / f"{name}.safetensors"

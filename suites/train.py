@@ -47,7 +47,9 @@ def rebuild(name: str, folder: Path, workers: int, report: Report) -> dict[str, 
         weights[referee] = sha256_bytes(data)
     ordered = {referee: weights[referee] for referee in (RECOGNISER, *definition.attributes)}
     manifest = {split: images.content for split, images in sets.items()}
-    write_json(folder / "pins.json", {"manifest": manifest, "weights": ordered})
+    write_json(
+        folder / "pins.json", {"manifest": manifest, "weights": ordered, "files": dict(read_definition(name).files)}
+    )
     return {referee: _probe_score(referee, folder / f"{referee}.safetensors", sets["probe"]) for referee in ordered}
 
 

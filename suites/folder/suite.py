@@ -15,7 +15,7 @@ from benchmark.learning.networks import ARCHITECTURES
 from benchmark.learning.training import MTF_RECIPE
 from benchmark.protocols import Referees, Report, SuiteOptions, quiet
 from benchmark.records import SplitFacts, SuiteFacts, Weights
-from benchmark.specs import Spec
+from benchmark.specs import Spec, parse_spec
 from benchmark.store import Store
 from suites.definition import Definition, RefereePlan, describe, read_definition
 from suites.folder.data import FolderData, read_folder
@@ -79,7 +79,8 @@ class FolderSuite:
         images = self._data.images
         risk = ["static"] if images.identity is not None else []
         useful = [str(Spec("f1", {"attribute": name})) for name in images.attributes]
-        return [*risk, *useful, *self.definition.metrics]
+        always = [spec for spec in self.definition.metrics if risk or not _needs_recogniser(spec)]
+        return [*risk, *useful, *always]
 
     def images(self, split: str, report: Report = quiet) -> ImageSet:
         """One of the splits; the folder is read once."""
@@ -118,6 +119,10 @@ class FolderSuite:
             seed=self.definition.seed,
             image_rule=RULE,
         )
+
+
+def _needs_recogniser(metric: str) -> bool:
+    return parse_spec(metric).params.get("features") == "recogniser"
 
 
 def _split_facts(name: str, images: ImageSet) -> SplitFacts:

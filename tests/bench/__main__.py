@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from tests.bench import bench_anonymizers, bench_metrics, bench_street
+from tests.bench import bench_anonymizers, bench_distribution, bench_metrics, bench_street
 
 if __name__ == "__main__":
     bench_anonymizers.main()
     print()
     bench_metrics.main()
+    print()
+    bench_distribution.main()
     print()
     bench_street.main()

@@ -40,11 +40,12 @@ def open_suite(people: Path, tmp_path: Path, **options: object) -> FolderSuite:
 
 
 def test_metrics_follow_what_the_data_know(people: Path, tmp_path: Path) -> None:
-    assert list(open_suite(people, tmp_path).metrics) == ["static", "psnr", "ssim", "mse"]
+    always = list(read_definition("folder").metrics)
+    assert list(open_suite(people, tmp_path).metrics) == ["static", *always]
     rows = [f"p{person}/{number}.png,{'ab'[person % 2]}" for person in range(4) for number in range(4)]
     (people / "attributes.csv").write_text("path,kind\n" + "\n".join(rows) + "\n")
     suite = open_suite(people, tmp_path)
-    assert list(suite.metrics) == ["static", "f1(attribute=kind)", "psnr", "ssim", "mse"]
+    assert list(suite.metrics) == ["static", "f1(attribute=kind)", *always]
     assert suite.facts.attributes == {"kind": ("a", "b")}
     background, probe = suite.images("background"), suite.images("probe")
     assert background.identity is not None
