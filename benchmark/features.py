@@ -99,6 +99,8 @@ def _computed(network: FeatureNetwork, batch: torch.Tensor) -> torch.Tensor:
     features = found.clone().contiguous()  # outside inference mode: an ordinary tensor
     if features.dim() != 2 or len(features) != len(batch):
         raise ValueError(f"{network.name} must return one row per image, not {tuple(features.shape)}")
+    if not features.isfinite().all():
+        raise ValueError(f"{network.name} features are not finite: the network or its weights are broken")
     return features
 
 

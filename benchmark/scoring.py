@@ -42,10 +42,13 @@ class Scorer:
     device: str = "cpu"
     extra: Sequence[str] = ()
     metrics: Sequence[Metric] = field(init=False)
+    _sources: Mapping[type, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         built = [build_metric(spec) for spec in [*self.suite.metrics, *self.extra]]
         self.metrics = list({metric.card.name: metric for metric in built}.values())
+        # Now, not with each key: a file edited while this runs is not the code that runs.
+        self._sources = {kind: source_hash(kind) for kind in map(type, self.metrics)}
 
     @property
     def cards(self) -> tuple[MetricCard, ...]:
@@ -66,7 +69,7 @@ class Scorer:
     def key(self, metric: Metric, release: Release) -> str:
         """Content address of a score: suite, released pixels, metric with version and source, statistics."""
         settings = [statistics.LEVEL, statistics.RESAMPLES, statistics.SEED]
-        card = [metric.card.name, metric.card.version, metric.card.weights, source_hash(type(metric))]
+        card = [metric.card.name, metric.card.version, metric.card.weights, self._sources[type(metric)]]
         return sha256_json([FORMAT, benchmark.__version__, self.suite.facts.suite_hash, release.sha256, card, settings])
 
     def known(self, release: Release) -> list[Scores] | None:
@@ -98,9 +101,11 @@ class Scorer:
         for metric in self.metrics:
             scores = self._unavailable(metric, len(release)) or self._kept(metric, release)
             if scores is None:
+                key = self.key(metric, release)
                 scores = self._scored(metric, released)
-                if scores.score.status not in ("failed", "unavailable"):
-                    write_json(self.store.path("scores", f"{self.key(metric, release)}.json"), _as_json(scores))
+                unchanged = self.key(metric, release) == key  # nobody replaced the weights in between
+                if unchanged and scores.score.status not in ("failed", "unavailable"):
+                    write_json(self.store.path("scores", f"{key}.json"), _as_json(scores))
             yield scores
 
     def _unavailable(self, metric: Metric, count: int) -> Scores | None:

@@ -28,6 +28,10 @@ class Static:
             "attacker: it never sees a released image before it is asked."
         ),
         referees=("recogniser",),
+        calibration=(
+            "Accuracy on originals and chance stand beside every value; releasing originals and releasing nothing are "
+            "rows of the board."
+        ),
         source="RIR of EDI-Anon (Haffar et al., Transactions on Data Privacy 18:3, 2025)",
     )
 

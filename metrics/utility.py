@@ -80,6 +80,10 @@ class F1:
                 "answering the most frequent class."
             ),
             referees=(self.attribute,),
+            calibration=(
+                "scikit-learn's f1_score (macro, zero_division=0) to 1e-12; F1 on originals and of always answering the "
+                "majority stand beside every value."
+            ),
             source="Haffar et al., IEEE Access 13 (2025) 63827",
         )
 

@@ -33,13 +33,23 @@ def pin(folder: Path, files: dict[str, bytes]) -> dict[str, str]:
     return hashes
 
 
+def _given(text: str) -> tuple[str, bytes]:
+    """Name and content of one NAME=FILE."""
+    name, _, path = text.partition("=")
+    if not name or name != Path(name).name or name == "pins.json" or not Path(path).is_file():
+        raise click.BadParameter(f"'{text}' is not NAME=FILE with a plain name and a file that exists")
+    return name, Path(path).read_bytes()
+
+
 @click.command()
 @click.argument("suite")
 @click.argument("files", nargs=-1, required=True, metavar="NAME=FILE...")
 def main(suite: str, files: tuple[str, ...]) -> None:
     """Adds files to the folder of weights of SUITE under the given names."""
-    given = {name: Path(path).read_bytes() for name, _, path in (text.partition("=") for text in files)}
-    for name, digest in pin(weights_folder(suite), given).items():
+    folder, given = weights_folder(suite), dict(map(_given, files))
+    if not (folder / "pins.json").is_file():
+        raise click.BadParameter(f"no suite '{suite}' has a folder of weights", param_hint="SUITE")
+    for name, digest in pin(folder, given).items():
         click.echo(f"{suite} {name}: {digest}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.board import load_records, render_board
+from benchmark.correlations import read_correlations
 from benchmark.pipeline import record_folder
 from benchmark.records import Record, read_record, result_id
 from suites.definition import read_definition
@@ -60,8 +61,21 @@ def test_k_same_keeps_its_promise(records: dict[str, Record]) -> None:
             assert risk.value <= 1 / int(record.entry.params["k"]) + 1e-9, name
 
 
+def test_metrics_against_the_panel_are_of_the_current_suite() -> None:
+    found = [read_correlations(path) for path in sorted((RESULTS / SUITE / "correlations").glob("*.json"))]
+    assert [(table.name, table.panel) for table in found] == [("simulated-panel-HA2", "simulated")]
+    assert found[0].suite_hash == read_definition(SUITE).suite_hash
+    for part in found[0].splits:
+        psnr, mse = found[0].row("psnr", part), found[0].row("mse", part)
+        assert psnr is not None
+        assert mse is not None
+        if psnr.spearman is not None and mse.spearman is not None:
+            assert psnr.spearman == -mse.spearman
+
+
 def test_the_committed_board_is_the_one_its_records_make(tmp_path: Path) -> None:
-    shutil.copytree(RESULTS / SUITE / "records", tmp_path / SUITE / "records")
+    for part in ("records", "correlations"):
+        shutil.copytree(RESULTS / SUITE / part, tmp_path / SUITE / part)
     assert load_records(tmp_path / SUITE)
     board = render_board(tmp_path / SUITE).parent
     committed = RESULTS / SUITE / "board"

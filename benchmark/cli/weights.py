@@ -85,6 +85,7 @@ def verify(names: tuple[str, ...]) -> None:
     """Reads weights from the disk and checks their hashes; without NAME, all that are on this machine."""
     from benchmark.weights import REGISTRY
     from benchmark.weights.entries import entry_of
+    from benchmark.weights.finding import astray
 
     checked = damaged = 0
     for entry in [entry_of(name) for name in names] or list(REGISTRY.values()):
@@ -95,9 +96,9 @@ def verify(names: tuple[str, ...]) -> None:
             damaged += bool(copy.problem)
             click.echo(f"{entry.name}: {_verdict(entry, copy)}")
         if names and not found:
-            click.echo(f"{entry.name}: absent")
-    if not checked:
-        click.echo("No weights are on this machine, nothing to verify. Try: anonbench weights list")
+            click.echo(f"{entry.name}: absent{astray()}")
+    if not names and not checked:
+        click.echo(f"No weights are on this machine{astray()}, nothing to verify. Try: anonbench weights list")
     if damaged:
         raise EnvironmentProblem(
             f"{damaged} of {checked} weight files damaged: remove them, then type: anonbench weights fetch NAME"

@@ -137,7 +137,7 @@ def _together(troubles: Sequence[tuple[WeightEntry, Unusable]]) -> Unusable:
     absent = [entry.name for entry, error in troubles if isinstance(error, WeightsMissing)]
     reasons = [error.reason for error in wrong]
     if absent:
-        reasons.append(f"{' and '.join(absent)} weights unavailable")
+        reasons.append(f"{' and '.join(absent)} weights unavailable{astray()}")
     if wrong:
         return WrongWeights("; ".join(reasons), wrong[0].remedy)
     fetchable = next((f"anonbench weights fetch {entry.name}" for entry, _ in troubles if entry.fetchable), None)
@@ -151,7 +151,7 @@ def _located(name: str) -> Copy:
             return copy
         if copy.place == GIVEN:
             raise wrong(entry, copy)
-    raise WeightsMissing(f"{name} weights unavailable", remedy_of(entry))
+    raise WeightsMissing(f"{name} weights unavailable{astray()}", remedy_of(entry))
 
 
 def wrong(entry: WeightEntry, copy: Copy) -> WrongWeights:
@@ -166,13 +166,30 @@ def wrong(entry: WeightEntry, copy: Copy) -> WrongWeights:
 
 def _given(entry: WeightEntry, hash_of: Callable[[Path], str]) -> Path | None:
     """The file in ``ANONBENCH_WEIGHTS``: by name, else by size and hash."""
-    folder = os.environ.get("ANONBENCH_WEIGHTS")
-    if not folder:
+    folder = _folder()
+    if folder is None:
         return None
-    path = Path(folder).expanduser() / entry.file
+    path = folder / entry.file
     if path.is_file():
         return path
-    return _of_content(entry, path.parent, hash_of) if entry.size and entry.sha256 else None
+    return _of_content(entry, folder, hash_of) if entry.size and entry.sha256 else None
+
+
+def _folder() -> Path | None:
+    """The folder ``ANONBENCH_WEIGHTS`` names, whether or not it exists."""
+    given = os.environ.get(GIVEN)
+    if not given:
+        return None
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:  # ~somebody who has no home here
+        return Path(given)
+
+
+def astray() -> str:
+    """Ends a sentence about absent weights where ``ANONBENCH_WEIGHTS`` is set to something that is no folder."""
+    folder = _folder()
+    return "" if folder is None or folder.is_dir() else f" ({GIVEN} is set to {folder}, which is no folder)"
 
 
 def _of_content(entry: WeightEntry, folder: Path, hash_of: Callable[[Path], str]) -> Path | None:

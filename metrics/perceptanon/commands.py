@@ -117,10 +117,11 @@ def train(data: Path, out: Path, threads: int | None, device: str | None, **opti
     A training that was stopped goes on when the same command runs again.
     """
     from metrics.perceptanon.fitting import fit
+    from metrics.perceptanon.interruption import best_epoch
 
     chosen, report = _machine(threads, device)
     path, settings, history = fit(_plan(data, options), out, chosen, report)
-    best = min(range(len(history)), key=lambda number: history[number].val_loss) + 1
+    best = best_epoch(history) + 1
     click.echo(f"{path}: epoch {best} of {len(history)}, validation loss {settings.val_loss:.6g}")
 
 
@@ -160,22 +161,29 @@ def evaluate(
 ) -> None:
     """Compares CHECKPOINT with the test rows of the study in the folder DATA."""
     from metrics.perceptanon.fitting import assess, leak
+    from metrics.perceptanon.study import panel_of
 
     perception, report = _opened(checkpoint, threads, device)
     result = assess(perception, data, split, saved, report).as_dict()
     reasons = result.pop("reasons")
     rows = [
-        *_about(perception.settings, split, leak(perception.settings, split)),
+        *_about(perception.settings, panel_of(data), split, leak(perception.settings, split)),
         *({"measure": name, "value": value, "note": reasons.get(name, "")} for name, value in result.items()),
     ]
     print_rows([_shown(row) for row in rows] if form == "table" else rows, form)
 
 
-def _about(settings: Settings, split: str | None, leak: str) -> list[dict[str, Any]]:
-    panel = "" if settings.panel == "human" else "the scores are of a simulated panel, not of people"
+def _about(settings: Settings, said: str, split: str | None, leak: str) -> list[dict[str, Any]]:
+    learned = "" if settings.panel == "human" else "it learned the scores of a simulated panel, not of people"
+    scores = "unknown" if said == "human" and learned else said  # a study that says nothing counts as people's
+    notes = {
+        "simulated": "the test is against a simulated panel, not against people",
+        "unknown": "the study does not say who gave its scores",
+    }
     return [
         {"measure": "study", "value": settings.study, "note": ""},
-        {"measure": "panel", "value": settings.panel, "note": panel},
+        {"measure": "panel", "value": settings.panel, "note": learned},
+        {"measure": "scores", "value": scores, "note": notes.get(scores, "")},
         {"measure": "split", "value": split or settings.split, "note": leak},
     ]
 
@@ -199,13 +207,13 @@ def score(
     threads: int | None,
     device: str | None,
 ) -> None:
-    """Scores IMAGES (files or folders) with CHECKPOINT, as CSV: path, score (1-10, high = anonymous)."""
+    """Scores IMAGES (files or folders) with CHECKPOINT, as CSV: path, score (1-10, high = anonymous), panel."""
     from benchmark.store import write_atomic
     from metrics.perceptanon.files import as_csv, find_images, score_files
 
     perception, report = _opened(checkpoint, threads, device)
     items = find_images(images)
-    text = as_csv(items, score_files(perception, items, original, report))
+    text = as_csv(items, score_files(perception, items, original, report), perception.settings.panel)
     if out is None:
         click.echo(text, nl=False)
     else:

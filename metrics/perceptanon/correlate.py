@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from benchmark.registry import build_metric
 from metrics.perceptanon.evaluation import correlate
 from metrics.perceptanon.pairs import per_image_values
 from metrics.perceptanon.splits import split_table
-from metrics.perceptanon.study import description_of
+from metrics.perceptanon.study import description_of, panel_of
 from metrics.perceptanon.table import Table, read_table
 
 WHOLE = "whole"
@@ -134,7 +133,7 @@ def correlation_table(
     metrics = [build_metric(spec) for spec in specs or DEFAULT]
     rows = parts_of(table, parts, paper)
     values, reasons = per_image_values(table, metrics, _referees(suite, device, report), report)
-    panel: Literal["human", "simulated"] = "simulated" if made.get("panel") == "simulated" else "human"
+    panel = panel_of(data)
     return CorrelationTable(
         name=f"{panel}-panel-{study}",
         title=f"{panel.capitalize()} panel, {study}",

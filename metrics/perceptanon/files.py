@@ -102,12 +102,12 @@ def score_files(
     return np.concatenate([perception.scores(first, released) for first, released in pairs])
 
 
-def as_csv(items: Sequence[Item], scores: np.ndarray) -> str:
-    """A table of paths and scores."""
+def as_csv(items: Sequence[Item], scores: np.ndarray, panel: str) -> str:
+    """A table of paths and scores; every row says whose scores the network learned."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "score"])
-    writer.writerows([str(item.path), f"{score:.6g}"] for item, score in zip(items, scores.tolist(), strict=True))
+    writer.writerow(["path", "score", "panel"])
+    writer.writerows([str(item.path), f"{score:.6g}", panel] for item, score in zip(items, scores.tolist(), strict=True))
     return text.getvalue()
 
 

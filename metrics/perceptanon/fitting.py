@@ -15,11 +15,11 @@ from benchmark.store import write_atomic
 from metrics.perceptanon.checkpoint import Perception, Settings, save
 from metrics.perceptanon.data import SIZE, load_examples
 from metrics.perceptanon.evaluation import Evaluation, evaluate
-from metrics.perceptanon.interruption import Epoch
+from metrics.perceptanon.interruption import Epoch, best_epoch
 from metrics.perceptanon.labels import check_target
 from metrics.perceptanon.networks import Judge, backbone_family, check_size, start_from_imagenet
 from metrics.perceptanon.splits import Split, read_split, split_table
-from metrics.perceptanon.study import description_of
+from metrics.perceptanon.study import description_of, panel_of
 from metrics.perceptanon.table import check_study, read_table
 from metrics.perceptanon.training import Recipe, build, train
 
@@ -87,7 +87,7 @@ def fit(plan: Plan, out: Path, device: str = "cpu", report: Report = quiet) -> t
     path = out / f"{settings.title}.safetensors"
     state_file = path.with_suffix(".unfinished")
     history = _trained(network, plan, split, device, report, state_file)
-    settings = settings.model_copy(update={"val_loss": min(epoch.val_loss for epoch in history)})
+    settings = settings.model_copy(update={"val_loss": history[best_epoch(history)].val_loss})
     save(path, network, settings, plan.half)
     write_atomic(path.with_suffix(".csv"), _history(history))
     state_file.unlink(missing_ok=True)
@@ -104,7 +104,7 @@ def _settings(plan: Plan, start: Literal["imagenet", "none"], leaks: bool) -> Se
         "task": plan.task,
         "size": plan.size,
         "trained_on": made.get("suite") or plan.data.resolve().name,
-        "panel": _panel(plan, made),
+        "panel": _panel(plan),
         "split": plan.split,
         "paper_splits": plan.paper_splits or leaks,
         "start": start,
@@ -115,9 +115,9 @@ def _settings(plan: Plan, start: Literal["imagenet", "none"], leaks: bool) -> Se
     return Settings.model_validate(values)
 
 
-def _panel(plan: Plan, made: Mapping[str, Any]) -> str:
+def _panel(plan: Plan) -> str:
     """Who gave the scores: simulated ones never pass for those of people."""
-    known = "simulated" if made.get("panel") == "simulated" else "human"
+    known = panel_of(plan.data)
     if known == "simulated" and plan.panel == "human":
         raise UsageError(f"the scores in {plan.data} come from a simulated panel; leave out --panel human")
     return plan.panel or known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +28,12 @@ class Epoch:
     train_loss: float
     val_loss: float
     rate: float
+
+
+def best_epoch(history: Sequence[Epoch]) -> int:
+    """Number of the first epoch with the lowest validation loss, counted from 0; losses that are NaN never win."""
+    known = [number for number, epoch in enumerate(history) if not math.isnan(epoch.val_loss)]
+    return min(known, key=lambda number: history[number].val_loss)
 
 
 @dataclass

@@ -72,7 +72,7 @@ def checked_scores(scores: ArrayLike, table: str = "scores") -> NDArray[np.float
     wrong = np.flatnonzero(~((values >= LOWEST) & (values <= HIGHEST)))  # NaN is neither
     if len(wrong):
         row = int(wrong[0])
-        raise UsageError(f"{table} row {row + 1}: the score is {values[row]:g}; write a number from 1 to 10")
+        raise UsageError(f"{table} row {row + 1}: the score is {float(values[row])}; write a number from 1 to 10")
     return values
 
 

@@ -53,8 +53,10 @@ class Album:
             photograph that is judged.
 
         Raises:
-            UsageError: somebody has no other photograph than the one that is judged.
+            UsageError: somebody has no photograph in the album, or no other than the one that is judged.
         """
+        if not torch.isin(persons, self.persons).all():
+            raise UsageError("somebody has no photograph in the album, so no line-up can show them")
         own = torch.searchsorted(self.persons, persons)
         draws = uniform(plan.seed, stream, keys, (plan.lineups, len(self.persons) + self.size))
         chances, picks = draws.split([len(self.persons), self.size], dim=2)
@@ -106,7 +108,15 @@ class Jury:
         assert part.identity is not None
         shown = self.album.lineups(part.keys, part.identity.values, self.plan, f"line-up {observer.name}")
         likeness = torch.einsum("nd,nlpd->nlp", observer.features(part.images), known[shown])
-        return (likeness.argmax(2) != 0).double().mean(1)
+        return (~_found(likeness)).double().mean(1)
+
+
+def _found(likeness: torch.Tensor) -> torch.Tensor:
+    """Where the first of a line-up is more alike than all others: bool ``[N, L]`` of ``[N, L, P]``.
+
+    Who cannot tell people apart has not found anybody: equal likeness, or none at all (NaN), is a failure.
+    """
+    return (likeness[..., :1] > likeness[..., 1:]).all(-1)
 
 
 def scores(failures: torch.Tensor) -> torch.Tensor:

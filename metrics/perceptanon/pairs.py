@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchmark.decode import decode_whole
-from benchmark.errors import UsageError
+from benchmark.errors import AnonbenchError, UsageError
 from benchmark.images import ImageSet
 from benchmark.protocols import Metric, Referees, Report, Scores, quiet
 from metrics.perceptanon.table import Table
@@ -69,11 +69,19 @@ def per_image_values(
         for rows, original, released in pairs(table):
             for metric in metrics:
                 name = metric.card.name
-                if name not in reasons and name not in values:
-                    reasons |= _without_values(metric, original[:2], released[:2], referees)
-                if name not in reasons:
-                    column = values.setdefault(name, np.full(len(table), np.nan))
-                    column[rows] = _values(metric.score(original, released, referees))
+                if name in reasons:
+                    continue
+                try:
+                    if name not in values:
+                        reasons |= _without_values(metric, original[:2], released[:2], referees)
+                    if name not in reasons:
+                        column = values.setdefault(name, np.full(len(table), np.nan))
+                        column[rows] = _values(metric.score(original, released, referees), len(rows))
+                except AnonbenchError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - the boundary to a stranger's metric; the others go on
+                    reasons[name] = " ".join(f"failed: {type(error).__name__}: {error}".split())[:500]
+                    values.pop(name, None)
             progress(len(rows))
     return values, reasons
 
@@ -93,6 +101,8 @@ def _without_values(metric: Metric, original: ImageSet, released: ImageSet, refe
     return {metric.card.name: reason}
 
 
-def _values(scores: Scores) -> np.ndarray:
+def _values(scores: Scores, count: int) -> np.ndarray:
     values: np.ndarray = next(iter(scores.per_image.values())).numpy()
+    if values.shape != (count,):
+        raise ValueError(f"it gave values of shape {values.shape} for {count} images")
     return values

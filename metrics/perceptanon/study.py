@@ -25,6 +25,7 @@ GIVEN = frozenset({"identity", "attributes", "landmarks"})
 """What an entrant may use here: a panel has no recogniser and no train photographs to hand out."""
 LEARNED = 2 / 3
 """Share of the background people the observers learn; the others are the subjects of a study on background people."""
+TABLES = ("HA1.csv", "HA2.csv")
 DESCRIPTION = "study.json"
 SALT = "simulated panel"
 """Of the keys entrants see; not the suite's hash, which covers the network that is trained on the study."""
@@ -89,15 +90,16 @@ def make_study(
         variants: released images per original.
         plan: of the panel.
         store: where observers are kept.
-        out: folder of the study; what is there already is replaced.
+        out: folder of the study; an older study of a simulated panel is replaced.
         report: shows progress.
 
     Returns:
         Number of rows.
 
     Raises:
-        UsageError: an entrant needs more than a panel can hand out.
+        UsageError: an entrant needs more than a panel can hand out, or ``out`` holds scores of people.
     """
+    _check_out(out)
     cast, entrants = cast_of(suite, people, report), [_entrant(spec) for spec in specs]
     observers = recruit(plan, cast.learned, store, report)
     jury = Jury(observers, Album(cast.album, plan.people), plan)
@@ -110,7 +112,6 @@ def make_study(
             if len(given):
                 rows += _judged(suite.facts.name, entrant, given, jury, out)
             progress(len(given))
-    _write_table(out, rows)
     made = {
         "panel": "simulated",
         "suite": suite.facts.name,
@@ -121,8 +122,18 @@ def make_study(
         "observers": {observer.name: observer.classifier.sha256 for observer in observers},
         "plan": asdict(plan),
     }
-    write_json(out / DESCRIPTION, made)
+    write_json(out / DESCRIPTION, made)  # before the tables, which without it would pass for scores of people
+    _write_table(out, rows)
     return len(rows)
+
+
+def _check_out(out: Path) -> None:
+    """Scores of people are never overwritten."""
+    tables = [name for name in TABLES if (out / name).exists()]
+    if tables and description_of(out).get("panel") != "simulated":
+        raise UsageError(
+            f"{out / tables[0]} is not of a simulated panel and would be lost; name another folder with --out"
+        )
 
 
 def _entrant(spec: str) -> Entrant:
@@ -173,7 +184,7 @@ def _write_table(out: Path, rows: list[dict[str, Any]]) -> None:
     import pandas as pd
 
     text = pd.DataFrame(rows).sort_values(["img1", "img2"]).to_csv(index=False, lineterminator="\n").encode()
-    for name in ("HA1.csv", "HA2.csv"):
+    for name in TABLES:
         write_atomic(out / name, text)
 
 
@@ -190,4 +201,11 @@ def description_of(data: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except ValueError as error:
         raise UsageError(f"{path} is not readable JSON ({error}); make the study again") from error
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} does not describe a study; make the study again")
+    return found
+
+
+def panel_of(data: Path) -> Literal["human", "simulated"]:
+    """Who gave the scores of a study, as far as its folder says."""
+    return "simulated" if description_of(data).get("panel") == "simulated" else "human"

@@ -131,6 +131,8 @@ def _frame(file: Path) -> pd.DataFrame:
             frame = pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise UsageError(f"{name} does not exist; name the folder that holds HA1.csv or HA2.csv") from error
+    except NotADirectoryError as error:
+        raise UsageError(f"{one_line(file.parent)} is a file; name the folder that holds HA1.csv or HA2.csv") from error
     except IsADirectoryError as error:
         raise UsageError(f"{name} is a folder, not a table; name the folder that holds HA1.csv or HA2.csv") from error
     except pd.errors.EmptyDataError as error:
@@ -143,6 +145,9 @@ def _frame(file: Path) -> pd.DataFrame:
 
 
 def _check_columns(frame: pd.DataFrame, file: Path) -> None:
+    twice = [name for name in NAMED if f"{name}.1" in frame.columns]  # so pandas calls the second of two
+    if twice:
+        raise UsageError(f"{one_line(file)} has the column {', '.join(twice)} twice; keep one of them")
     missing = [name for name in NAMED if name not in frame.columns[2:]]
     if missing:
         raise UsageError(

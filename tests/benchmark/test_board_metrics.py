@@ -67,6 +67,11 @@ def test_what_a_card_does_not_say_is_not_made_up(tmp_path: Path) -> None:
     assert found["Number of images"] == "The value does not depend on it."
 
 
+def test_models_of_a_metric_nobody_has_are_not_said_to_be_none(tmp_path: Path) -> None:
+    put(tmp_path, measured("without", missing()))
+    assert facts(texts(tmp_path)[PAGE])["Models"] == "none recorded: no entrant has a value"
+
+
 def test_entrants_stand_best_first_and_those_without_a_value_last(tmp_path: Path) -> None:
     put(tmp_path, measured("far", score(DISTANCE["name"], 90.0)))
     put(tmp_path, measured("without", missing()))
@@ -105,6 +110,15 @@ def test_two_versions_have_two_pages_and_two_headings(tmp_path: Path) -> None:
 
 
 # The number of images
+
+
+def test_values_of_different_weights_never_share_a_column(tmp_path: Path) -> None:
+    for name, digest in {"old": "a" * 64, "new": "b" * 64}.items():
+        put(tmp_path, measured(name, score(DISTANCE["name"], 5.0), weights={"mine": digest}))
+    table = board_table(load_records(tmp_path)).set_index("entrant")
+    old, new = (table[f"{DISTANCE['name']}@v1-{digit * 8}.status"].to_dict() for digit in "ab")
+    assert old == {"old": "ok", "new": "unavailable"}
+    assert new == {"old": "unavailable", "new": "ok"}
 
 
 def test_the_number_of_images_is_shown_where_it_matters(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from benchmark.cli import cli
+from benchmark.records import read_record
 
 Invoke = Callable[..., Result]
 
@@ -231,3 +232,31 @@ def test_two_spellings_of_one_entrant_run_once(invoke: Invoke, photographs: Path
     result = run_folder(invoke, photographs, "--size", 32, "-e", "blur(kernel=9)", "-e", "blur(kernel=9.0)")
     assert result.exit_code == 0, result.output
     assert result.output.count("blur(kernel=9): Risk") == 1
+
+
+def test_a_broken_command_of_another_package_takes_no_other_with_it(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib.metadata import EntryPoint
+
+    points = [EntryPoint("sick", "no_such_module:command", "anonbench.commands")]
+    monkeypatch.setattr("benchmark.cli.group.entry_points", lambda group: points)
+    group = type(cli)(name="cli", commands=dict(cli.commands))
+    listing = CliRunner().invoke(group, ["--help"])
+    assert listing.exit_code == 0
+    assert "cannot be imported" in listing.output
+    called = CliRunner().invoke(group, ["sick", "--any", "thing"])
+    assert called.exit_code == 4
+    assert "no_such_module" in called.stderr
+
+
+def test_metric_beyond_the_suites(invoke: Invoke, tmp_path: Path) -> None:
+    words = ("run", "portraits-smoke", "-e", "black", "-m", "fid-infinity(features=recogniser)", "--out", tmp_path)
+    assert invoke(*words, "--threads", "1").exit_code == 0
+    record = read_record(tmp_path / "records" / "black" / "seed-0" / "record.json")
+    score = record.score("fid-infinity(features=recogniser)")
+    assert score is not None
+    assert score.value is not None
+    wrong = invoke("run", "portraits-smoke", "-m", "fidd", "--out", tmp_path)
+    assert wrong.exit_code == 2
+    assert "Did you mean 'fid'" in wrong.stderr

@@ -172,3 +172,11 @@ def test_a_network_must_return_one_row_per_image(stored: Referees) -> None:
     broken = FeatureNetwork("broken", "x", "cpu", lambda images: images.float().mean((1, 2, 3)))
     with pytest.raises(ValueError, match="one row per image"):
         features_of(broken, pictures(3), stored)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_refused_and_not_kept(stored: Referees, tmp_path: Path, value: float) -> None:
+    broken = FeatureNetwork("broken", "x", "cpu", lambda images: images.float().mean((2, 3)) * value)
+    with pytest.raises(ValueError, match="broken features are not finite"):
+        features_of(broken, pictures(3), stored)
+    assert not (tmp_path / "features").exists()

@@ -25,6 +25,7 @@ from benchmark.weights import (
     found_hash,
     load_state,
     locate,
+    missing,
 )
 
 CONTENT = b"a very small model"
@@ -135,6 +136,17 @@ def test_empty_or_absent_folder_counts_as_missing(cache, tiny, tmp_path, monkeyp
     monkeypatch.setenv("ANONBENCH_WEIGHTS", str(tmp_path / folder) if folder else "")
     with pytest.raises(WeightsMissing):
         locate("tiny")
+
+
+def test_a_variable_that_names_no_folder_is_said(cache, tiny, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(CONTENT)
+    for folder in ("nowhere", "file", "~nobody-of-this-name/weights"):
+        named = folder if folder.startswith("~") else str(tmp_path / folder)
+        monkeypatch.setenv("ANONBENCH_WEIGHTS", named)
+        said = f"tiny weights unavailable (ANONBENCH_WEIGHTS is set to {named}, which is no folder)"
+        with pytest.raises(WeightsMissing) as caught:
+            locate("tiny")
+        assert caught.value.reason == missing(["tiny"]).reason == said
 
 
 def test_fetched_once_then_found(cache, tiny, server):

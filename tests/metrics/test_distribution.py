@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from benchmark.errors import EnvironmentProblem
 from benchmark.hashing import sha256_file
 from benchmark.images import ImageSet, Labels
 from benchmark.learning.classifier import Architecture, Classifier
@@ -198,6 +199,18 @@ def test_a_registered_file_that_is_no_network_is_unavailable(
     assert (score.status, score.value) == ("unavailable", None)
     assert score.reason
     assert score.remedy
+
+
+def test_kept_features_are_bound_to_weights_and_preprocessing(stand_in: Path) -> None:
+    assert inception_features("cpu").identity == f"{sha256_file(stand_in)} {inception.PREPROCESSING}"
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_disk_in_the_way_stops_the_run(kind: Callable[[str], Metric], tmp_path: Path) -> None:
+    (tmp_path / "store").write_bytes(b"a file where the store's folder should be")
+    original = people_set(120)
+    with pytest.raises(EnvironmentProblem, match="cannot write"):
+        kind("recogniser").score(original, original, Referees(recogniser=recogniser(), store=Store(tmp_path / "store")))
 
 
 def test_fid_is_the_distance_of_the_recogniser_s_features(referees: Referees) -> None:

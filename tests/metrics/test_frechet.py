@@ -54,6 +54,13 @@ def test_paths_for_few_and_for_many_images_agree(n: int, m: int) -> None:
     assert frechet_distance(x, y) == pytest.approx(distance(*streamed), rel=1e-6)
 
 
+@pytest.mark.parametrize("count", [15, 60])
+def test_round_off_does_not_make_it_negative(count: int) -> None:
+    for seed in range(10):
+        rows = torch.randn(count, 20, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        assert 0 <= frechet_distance(rows, rows.flip(0)) < 1e-12
+
+
 @pytest.mark.parametrize("count", [2, 300, 2500])
 def test_identical_sets_are_at_distance_0(count: int) -> None:
     x = draw(count, 1).abs()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from benchmark.errors import EnvironmentProblem, UsageError
+from benchmark.hashing import sha256_file
 from benchmark.learning.classifier import load_classifier
 from benchmark.protocols import SuiteOptions
 from suites.definition import read_definition, weights_folder
+from suites.pin import pin
 from suites.rendered import SPLITS, RenderedSuite
 
 NAMES = ("portraits-smoke", "portraits-v1")
@@ -89,3 +92,28 @@ def test_another_weight_file_is_refused_with_the_command_that_mends_it(
 def test_options_that_do_not_apply_are_refused(store: Path) -> None:
     with pytest.raises(UsageError, match="run folder"):
         RenderedSuite(read_definition("portraits-v1"), SuiteOptions(store=store, size=64))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_simulated_panel_ships_pinned(name: str, store: Path) -> None:
+    definition = read_definition(name)
+    assert set(definition.files) == {"panel.safetensors", "panel.json"}
+    assert definition.model_copy(update={"files": {}}).suite_hash != definition.suite_hash
+    suite = open_suite(name, store)
+    assert set(suite.referees().files) == set(definition.files)
+    assert {part.name: part.sha256 for part in suite.facts.referees} == {**definition.weights, **definition.files}
+
+
+def test_another_file_of_a_metric_is_refused(store: Path) -> None:
+    definition = read_definition("portraits-smoke").model_copy(update={"files": {"panel.json": "0" * 64}})
+    with pytest.raises(EnvironmentProblem, match="not the pinned file"):
+        RenderedSuite(definition, SuiteOptions(store=store)).referees()
+
+
+def test_pinning_a_file_keeps_the_other_pins(tmp_path: Path) -> None:
+    shutil.copy(weights_folder("portraits-smoke") / "pins.json", tmp_path)
+    before = json.loads((tmp_path / "pins.json").read_text())
+    hashes = pin(tmp_path, {"made.bin": b"made"})
+    after = json.loads((tmp_path / "pins.json").read_text())
+    assert after == {**before, "files": {**before.get("files", {}), **hashes}}
+    assert hashes == {"made.bin": sha256_file(tmp_path / "made.bin")}

@@ -112,6 +112,20 @@ def test_a_simulated_study_never_passes_for_people(study: Path, tmp_path: Path) 
     assert (load(path).settings.panel, load(path).settings.trained_on) == ("simulated", "made")
 
 
+def test_a_test_against_a_simulated_panel_says_so(study: Path, tmp_path: Path) -> None:
+    done("train", study, *(word for word in TRAIN if word not in ("--panel", "simulated")), "--out", tmp_path)
+    (path,) = tmp_path.glob("*.safetensors")
+    data = tmp_path / "data"
+    data.mkdir()
+    for entry in study.iterdir():
+        (data / entry.name).symlink_to(entry)
+    for content, said in (({}, "human"), ({"panel": "simulated"}, "simulated")):
+        (data / "study.json").write_text(json.dumps(content))
+        rows = {row["measure"]: row for row in json.loads(done("evaluate", path, data, "--format", "json"))}
+        assert (rows["panel"]["value"], rows["scores"]["value"]) == ("human", said)
+        assert ("not against people" in rows["scores"]["note"]) == (said == "simulated")
+
+
 @pytest.mark.parametrize("name", ["HA1", "HA2"])
 def test_evaluation(study: Path, trained: dict[str, Path], name: str) -> None:
     rows = json.loads(done("evaluate", trained[name], study, "--format", "json"))
@@ -120,6 +134,7 @@ def test_evaluation(study: Path, trained: dict[str, Path], name: str) -> None:
     assert -1 <= found["spearman"] <= 1
     assert found["mse"] >= 0
     assert "simulated panel, not of people" in next(row["note"] for row in rows if row["measure"] == "panel")
+    assert found["scores"] == "unknown", "the study says nothing, and the network learned a simulated panel"
     table = done("evaluate", trained[name], study, "--split", "loov-lfw")
     assert "may have seen test images" in " ".join(table.split())
     assert done("evaluate", trained[name], study, "--format", "csv").startswith("measure,value,note")

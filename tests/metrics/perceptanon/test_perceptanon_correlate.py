@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,12 +18,13 @@ from benchmark.correlations import read_correlations
 from benchmark.decode import encode_png
 from benchmark.errors import UsageError
 from benchmark.images import ImageSet, Labels
-from benchmark.protocols import Referees
+from benchmark.protocols import Referees, Scores
 from benchmark.registry import build_metric
 from metrics.perceptanon.checkpoint import Settings, load, save
 from metrics.perceptanon.correlate import correlation_table, parts_of
 from metrics.perceptanon.metric import CHECKPOINT, PerceptAnon
 from metrics.perceptanon.networks import Judge
+from metrics.perceptanon.pairs import per_image_values
 from metrics.perceptanon.table import read_table
 
 SHIFTS = (1, 3, 7, 15, 31, 63)
@@ -107,6 +109,27 @@ def test_metrics_without_values_say_why(study: Path, monkeypatch: pytest.MonkeyP
     assert "simulated panel" in reasons["perceptanon(panel=simulated)"]
     assert "ANONBENCH_WEIGHTS" in reasons["perceptanon(panel=human)"]
     assert all(row.spearman is None for row in found.rows)
+
+
+def test_a_metric_that_fails_does_not_take_the_others_along(study: Path) -> None:
+    class Broken:
+        card = build_metric("mse").card.model_copy(update={"name": "broken"})
+
+        def score(self, *_: object) -> Scores:
+            raise ZeroDivisionError("on\ntwo lines")
+
+    class Short(Broken):
+        card = build_metric("mse").card.model_copy(update={"name": "short"})
+
+        def score(self, *arguments: Any) -> Scores:
+            found = build_metric("mse").score(*arguments)
+            return Scores(found.score, {"short": torch.zeros(1)})
+
+    metrics: list[Any] = [Broken(), Short(), build_metric("mse")]
+    values, reasons = per_image_values(read_table(study, "HA2"), metrics, Referees())
+    assert set(values) == {"mse"}
+    assert reasons["broken"] == "failed: ZeroDivisionError: on two lines"
+    assert "values of shape (1,)" in reasons["short"]
 
 
 def test_parts(study: Path) -> None:

@@ -222,3 +222,13 @@ def test_old_densenet_names() -> None:
     old = "features.denseblock1.denselayer2.norm.1.running_mean"
     assert _modern(old) == "features.denseblock1.denselayer2.norm1.running_mean"
     assert _modern("features.norm5.weight") == "features.norm5.weight"
+
+
+def test_the_originals_features_come_first() -> None:
+    network = Judge("HA2", "small-resnet", "mean", "regression", {"width": 4})
+    original, released = torch.rand(2, 3, network.features).unbind(0)
+    network.head = torch.nn.Linear(2 * network.features, 1)
+    with torch.no_grad():
+        network.head.weight[:, network.features :] = 0
+    assert torch.equal(network.judge(original, released), network.judge(original, released + 1))
+    assert not torch.equal(network.judge(original, released), network.judge(original + 1, released))

@@ -18,7 +18,7 @@ from benchmark.protocols import SuiteOptions
 from benchmark.store import Store
 from metrics.perceptanon.lineup import Album, Jury, scores
 from metrics.perceptanon.panel import Observer, Plan, covered, recruit, seen
-from metrics.perceptanon.study import assigned, cast_of, description_of, make_study
+from metrics.perceptanon.study import assigned, cast_of, description_of, make_study, panel_of
 from metrics.perceptanon.table import read_table
 from suites.definition import People, Splits, read_definition
 from suites.rendered import RenderedSuite
@@ -76,6 +76,22 @@ def test_lineups_depend_on_the_key_and_not_on_order_or_batch() -> None:
     assert part.identity is not None
     assert torch.equal(Album(album, 3).lineups(part.keys, part.identity.values, PLAN, "x"), whole[order[:7]])
     assert not torch.equal(Album(album, 3).lineups(album.keys, album.identity.values, PLAN, "y"), whole)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, float("nan")])
+def test_who_cannot_tell_people_apart_finds_nobody(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Observer, "features", lambda _, images: torch.full((len(images), 4), value))
+    album = people([3] * 5)
+    assert (Jury([observer(1)], Album(album, 3), PLAN).failures(album) == 1).all()
+
+
+@pytest.mark.parametrize("absent", [1, 9])
+def test_somebody_without_a_photograph_in_the_album(absent: int) -> None:
+    photographs = people([2] * 5)
+    assert photographs.identity is not None
+    rest = photographs.select((photographs.identity.values != absent).nonzero().flatten())
+    with pytest.raises(UsageError, match="no photograph in the album"):
+        Album(rest, 3).lineups(["x"], torch.tensor([absent]), PLAN, "x")
 
 
 def test_album_too_small() -> None:
@@ -185,10 +201,34 @@ def test_the_same_study_twice_is_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one" / "HA2.csv").read_bytes() == (tmp_path / "two" / "HA2.csv").read_bytes()
 
 
+def test_scores_of_people_are_not_overwritten(tmp_path: Path) -> None:
+    suite, store = small_suite(tmp_path), Store(tmp_path / "store")
+    (tmp_path / "HA2.csv").write_text("scores of people")
+    with pytest.raises(UsageError, match=r"HA2\.csv is not of a simulated panel"):
+        make_study(suite, "background", ["blur(kernel=9)"], 1, PLAN, store, tmp_path)
+    assert (tmp_path / "HA2.csv").read_text() == "scores of people"
+    for _ in range(2):
+        make_study(suite, "background", ["blur(kernel=9)"], 1, PLAN, store, tmp_path / "new")
+
+
+def test_a_study_that_was_interrupted_never_passes_for_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("metrics.perceptanon.study._write_table", stopped)
+    suite, store = small_suite(tmp_path), Store(tmp_path / "store")
+    with pytest.raises(KeyboardInterrupt):
+        make_study(suite, "background", ["blur(kernel=9)"], 1, PLAN, store, tmp_path / "new")
+    assert panel_of(tmp_path / "new") == "simulated"
+
+
 def test_damaged_description(tmp_path: Path) -> None:
     assert description_of(tmp_path) == {}
     (tmp_path / "study.json").write_text("{")
     with pytest.raises(UsageError, match=r"study\.json is not readable JSON"):
+        description_of(tmp_path)
+    (tmp_path / "study.json").write_text("[]")
+    with pytest.raises(UsageError, match=r"study\.json does not describe a study"):
         description_of(tmp_path)
     (tmp_path / "study.json").write_text(json.dumps({"panel": "simulated"}))
     assert description_of(tmp_path) == {"panel": "simulated"}

@@ -189,3 +189,20 @@ def test_saved_splits_have_the_columns_of_the_study_and_come_back(study: Path, t
     assert [part.content for part in again.parts().values()] == [part.content for part in split.parts().values()]
     with pytest.raises(UsageError, match="anonbench perceptanon splits"):
         read_split(study, "HA2", "loov-lfw", tmp_path)
+
+
+def test_a_published_task_split_halves_the_rest_into_validation_then_test() -> None:
+    """The published procedure, written down again: 60 % against 40 %, then the 40 % in halves."""
+    from sklearn.model_selection import train_test_split
+
+    count = 400
+    points = np.tile(np.arange(4, 11), count)[:count].astype(float)
+    frame = pd.DataFrame(
+        {"img1": [f"o{row // 7}" for row in range(count)], "img2": [f"r{row}" for row in range(count)]}
+    )
+    frame = frame.assign(dataset="lfw", method="mask", score_mean=points.astype(str))
+    split = split_table(Table(Path(), "HA1", frame, points), "task-face", paper=True)
+    train, rest = train_test_split(frame, test_size=0.4, random_state=42, stratify=points)
+    val, test = train_test_split(rest, test_size=0.5, random_state=42, stratify=points[rest.index])
+    for part, wanted in zip((split.train, split.val, split.test), (train, val, test), strict=True):
+        assert part.frame["img2"].tolist() == wanted["img2"].tolist()

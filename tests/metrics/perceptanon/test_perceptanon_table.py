@@ -37,6 +37,7 @@ def test_paths_are_found_by_position_and_the_rest_by_name(one_row: One) -> None:
     ("cells", "message"),
     [
         ({"score_mean": "10.5"}, r"HA1\.csv row 1: the score is 10\.5"),
+        ({"score_mean": "0.99999999"}, r"the score is 0\.99999999"),
         ({"score_mean": "nan"}, r"HA1\.csv row 1: the score is nan"),
         ({"score_mean": "much"}, r"HA1\.csv row 1: score_mean is 'much'; write a number"),
         ({"score_mean": ""}, r"HA1\.csv row 1: score_mean is ''"),
@@ -70,6 +71,7 @@ def test_only_ha2_needs_the_originals(one_row: One) -> None:
         (b"", "is empty"),
         (b"img1,img2,dataset,method,score_mean\n", "has no rows"),
         (b"img1,img2,dataset,score_mean\no,r,coco,3\n", "lacks the column method"),
+        (b"a,b,dataset,method,score_mean,score_mean\no,r,coco,mask,3,4\n", "has the column score_mean twice"),
         (b"img1\no.png\n", "lacks the column dataset, method, score_mean"),
         (b'a,b,dataset,method,score_mean\n"o,r\n', "is not a table"),
         (b"a,b,dataset,method,score_mean\no,r,coco,mask,3,4,5\n", "is not a table"),
@@ -85,6 +87,11 @@ def test_broken_files_are_named(one_row: One, content: bytes, message: str) -> N
         read_table(folder, "HA1")
     assert "HA1.csv" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_is_not_a_study(one_row: One) -> None:
+    with pytest.raises(UsageError, match=r"HA1\.csv is a file; name the folder"):
+        read_table(one_row() / "HA1.csv", "HA1")
 
 
 def test_a_missing_table_and_an_unknown_study(tmp_path: Path) -> None:

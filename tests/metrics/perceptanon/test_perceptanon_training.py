@@ -17,7 +17,7 @@ from benchmark.errors import EnvironmentProblem, UsageError
 from benchmark.protocols import Progress, Report
 from metrics.perceptanon import training as module
 from metrics.perceptanon.data import Examples, plain
-from metrics.perceptanon.interruption import Epoch
+from metrics.perceptanon.interruption import Epoch, best_epoch
 from metrics.perceptanon.networks import Judge
 from metrics.perceptanon.training import ADAM, Recipe, build, class_weights, train
 
@@ -57,6 +57,11 @@ def test_learns_the_size_of_a_mask(study: str) -> None:
     with torch.inference_mode():
         answers = network(*plain(examples, torch.arange(32), "cpu"))
     assert spearmanr(answers.numpy(), examples.targets.numpy()).statistic > 0.95
+
+
+def test_an_epoch_without_a_loss_is_never_the_best() -> None:
+    losses = [float("nan"), 3.0, 2.0, float("nan"), 2.0]
+    assert best_epoch([Epoch(0.0, loss, 0.1) for loss in losses]) == 2
 
 
 def test_the_best_epoch_is_restored_and_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
