@@ -51,11 +51,11 @@ weights: $(VENV)/.base
 
 panel: panel-portraits-smoke panel-portraits-v1
 
-NETWORK := network/HA2-all-mean-regression-small-resnet-seed1
+NETWORK := network/simulated-HA2-all-mean-regression-small-resnet-seed1
 panel-%: $(VENV)/.base
-	$(BIN)/anonbench perceptanon panel $* --variants 16 --out build/panel/$*
+	$(BIN)/anonbench perceptanon panel $* --out build/panel/$*
 	$(BIN)/anonbench perceptanon train build/panel/$* --study HA2 --backbone small-resnet --width 16 --size 64 \
-		--epochs 15 --batch 64 --rate 0.02 --seed 1 --half --threads 1 --out build/panel/$*/network
+		--epochs 10 --batch 64 --rate 0.02 --seed 1 --half --threads 1 --out build/panel/$*/network
 	$(BIN)/python -m suites.pin $* panel.safetensors=build/panel/$*/$(NETWORK).safetensors \
 		panel.json=build/panel/$*/$(NETWORK).json
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from benchmark.images import ImageSet
-from benchmark.records import Interval
+from benchmark.protocols import Scores
+from benchmark.records import Interval, Score
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -77,3 +79,25 @@ def mean_interval(values: torch.Tensor, clusters: torch.Tensor) -> Interval | No
     """Interval of the mean of ``values`` (``[N]``)."""
     columns = torch.stack([values.double(), torch.ones_like(values, dtype=torch.float64)], 1)
     return bootstrap(columns, clusters, lambda sums: sums[:, 0] / sums[:, 1])
+
+
+def mean_scores(metric: str, values: torch.Tensor, images: ImageSet, column: str | None = None, **more: Any) -> Scores:
+    """The mean over images as a score, with its interval over people.
+
+    Args:
+        metric: name on the metric's card.
+        values: ``[N]``, finite.
+        images: what they are of.
+        column: name of the values per image, if it is not the metric's.
+        more: further fields of the score.
+    """
+    clusters = clusters_of(images)
+    score = Score(
+        metric=metric,
+        value=float(values.mean()),
+        n=len(values),
+        n_clusters=len(clusters.unique()),
+        interval=mean_interval(values, clusters),
+        **more,
+    )
+    return Scores(score, {column or metric: values})

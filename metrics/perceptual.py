@@ -24,7 +24,7 @@ from benchmark.learning.networks import stages
 from benchmark.protocols import Missing, Referees, Scores
 from benchmark.records import MetricCard, Score
 from benchmark.specs import Spec
-from benchmark.statistics import clusters_of, mean_interval
+from benchmark.statistics import mean_scores
 from benchmark.weights import first_located, load_state, missing
 
 NetName = Literal["alex", "vgg", "squeeze"]
@@ -127,18 +127,6 @@ def _compared(
     return torch.cat(found).clone()
 
 
-def _mean_score(name: str, values: torch.Tensor, original: ImageSet) -> Scores:
-    clusters = clusters_of(original)
-    score = Score(
-        metric=name,
-        value=float(values.mean()),
-        n=len(original),
-        n_clusters=len(clusters.unique()),
-        interval=mean_interval(values, clusters),
-    )
-    return Scores(score, {name: values})
-
-
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Lpips:
     """Learned perceptual image patch similarity (LPIPS 0.1) between each image and its release."""
@@ -195,7 +183,7 @@ class Lpips:
         values = _compared(
             original, released, referees.device, self.card.title, lambda a, b: lpips_distance(network, a, b), referees
         )
-        return _mean_score(name, values, original)
+        return mean_scores(name, values, original)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -236,4 +224,4 @@ class Perceptual:
         values = _compared(
             original, released, device, self.card.title, lambda a, b: stage_distance(network, a, b), referees
         )
-        return _mean_score(name, values, original)
+        return mean_scores(name, values, original)

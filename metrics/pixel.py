@@ -13,7 +13,7 @@ import torch
 from benchmark.images import ImageSet
 from benchmark.protocols import Referees, Scores
 from benchmark.records import MetricCard, Score
-from benchmark.statistics import clusters_of, mean_interval
+from benchmark.statistics import clusters_of, mean_interval, mean_scores
 
 PEAK = 255.0
 
@@ -55,16 +55,7 @@ class Mse:
 
     def score(self, original: ImageSet, released: ImageSet, referees: Referees) -> Scores:
         """Mean over images, one value per image."""
-        error = squared_error(original.images, released.images)
-        clusters = clusters_of(original)
-        score = Score(
-            metric=self.card.name,
-            value=float(error.mean()),
-            n=len(original),
-            n_clusters=len(clusters.unique()),
-            interval=mean_interval(error, clusters),
-        )
-        return Scores(score, {"mse": error})
+        return mean_scores("mse", squared_error(original.images, released.images), original)
 
 
 @dataclass(frozen=True)
@@ -205,13 +196,4 @@ class Ssim:
         if min(original.size) < WINDOW:
             reason = f"images of {original.size[0]} x {original.size[1]} px are smaller than the {WINDOW} px window"
             return Scores(Score(metric="ssim", status="not-applicable", reason=reason, n=len(original)))
-        value = structural_similarity(original.images, released.images)
-        clusters = clusters_of(original)
-        score = Score(
-            metric=self.card.name,
-            value=float(value.mean()),
-            n=len(original),
-            n_clusters=len(clusters.unique()),
-            interval=mean_interval(value, clusters),
-        )
-        return Scores(score, {"ssim": value})
+        return mean_scores("ssim", structural_similarity(original.images, released.images), original)

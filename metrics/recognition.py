@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from benchmark.images import ImageSet
 from benchmark.protocols import Referees, Scores
 from benchmark.records import MetricCard, Score
-from benchmark.statistics import clusters_of, mean_interval
+from benchmark.statistics import mean_scores
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,8 @@ class Static:
         recogniser, truth = referees.recogniser.for_labels(original.identity), original.identity.values
         hit = (recogniser.predictions(released.images) == truth).double()
         clean = (recogniser.predictions(original.images) == truth).double()
-        clusters = clusters_of(original)
-        score = Score(
-            metric=self.card.name,
-            value=float(hit.mean()),
-            n=len(hit),
-            n_clusters=len(clusters.unique()),
-            interval=mean_interval(hit, clusters),
-            anchors={"chance": 1 / len(original.identity.classes), "originals": float(clean.mean())},
-        )
-        return Scores(score, {"static": hit})
+        anchors = {"chance": 1 / len(original.identity.classes), "originals": float(clean.mean())}
+        return mean_scores(self.card.name, hit, original, anchors=anchors)
 
 
 def _nobody_known(metric: str, n: int) -> Score:

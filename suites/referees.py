@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from benchmark.errors import EnvironmentProblem
 from benchmark.hashing import sha256_json
 from benchmark.images import ImageSet, Labels
 from benchmark.learning.classifier import Architecture, Classifier, load_classifier, serialise
-from benchmark.learning.training import train
+from benchmark.learning.training import one_thread, train
 from benchmark.protocols import Referees, Report, quiet
 from benchmark.store import Store
 from benchmark.weights import locate
@@ -51,17 +50,6 @@ def train_referee(
     with report(f"train {name}", epochs * len(taught)) as progress, one_thread():
         train(network, images.images[taught], labels.values[taught], recipe, plan.seed, device, validation, progress)
     return serialise(architecture, network)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums come out in the same order whatever the number of cores, so that the same photographs train the same net."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _held_out(count: int, patience: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -54,6 +56,17 @@ MTF_RECIPE = Recipe(
     flip=False, patience=5,
 )  # fmt: skip
 """The recipe published with MTF (Haffar et al. 2025): no augmentation, Adam 1e-5, early stop after 5 epochs."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums come out in the same order whatever the number of cores, so that the same images train the same network."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def augment(images: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> torch.Tensor:

@@ -69,7 +69,10 @@ class Settings(BaseModel):
     def title(self) -> str:
         """A name for files, which keeps the usual variants of one study apart."""
         rule = ["paper"] if self.paper_splits else []
-        return "-".join([self.study, self.split, *rule, self.granularity, self.task, self.backbone, f"seed{self.seed}"])
+        panel = ["simulated"] if self.panel == "simulated" else []
+        return "-".join(
+            [*panel, self.study, self.split, *rule, self.granularity, self.task, self.backbone, f"seed{self.seed}"]
+        )
 
 
 @dataclass(frozen=True, eq=False)

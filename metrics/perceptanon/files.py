@@ -107,7 +107,9 @@ def as_csv(items: Sequence[Item], scores: np.ndarray, panel: str) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "score", "panel"])
-    writer.writerows([str(item.path), f"{score:.6g}", panel] for item, score in zip(items, scores.tolist(), strict=True))
+    writer.writerows(
+        [str(item.path), f"{score:.6g}", panel] for item, score in zip(items, scores.tolist(), strict=True)
+    )
     return text.getvalue()
 
 

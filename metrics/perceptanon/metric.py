@@ -14,7 +14,7 @@ from benchmark.images import ImageSet
 from benchmark.protocols import Missing, Referees, Scores
 from benchmark.records import MetricCard, Score
 from benchmark.specs import Spec
-from benchmark.statistics import clusters_of, mean_interval
+from benchmark.statistics import mean_scores
 
 CHECKPOINT = "panel.safetensors"
 """The file of a suite with the network that learned its simulated panel; its settings lie beside it."""
@@ -96,15 +96,7 @@ class PerceptAnon:
         values = torch.from_numpy(perception.scores(original.images, released.images))
         if self.labels == "labels10":
             values = values + 1  # class 0 stands for a rounded score of 1
-        clusters = clusters_of(original)
-        score = Score(
-            metric=name,
-            value=float(values.mean()),
-            n=len(values),
-            n_clusters=len(clusters.unique()),
-            interval=mean_interval(values, clusters),
-        )
-        return Scores(score, {name: values})
+        return mean_scores(name, values, original)
 
     def _found(self) -> dict[str, str]:
         if weights.missing([self.entry]) is not None:

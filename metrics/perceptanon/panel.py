@@ -9,8 +9,6 @@ finds the person.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +18,7 @@ from benchmark.hashing import sha256_json
 from benchmark.images import ImageSet, Labels
 from benchmark.learning.classifier import SCORING_BATCH, Architecture, Classifier, load_classifier, serialise
 from benchmark.learning.networks import embed
-from benchmark.learning.training import Recipe, train
+from benchmark.learning.training import Recipe, one_thread, train
 from benchmark.protocols import Report, quiet
 from benchmark.store import Store
 
@@ -121,20 +119,9 @@ def _trained(plan: Plan, people: ImageSet, acuity: int, seed: int, report: Repor
     network = architecture.build()
     lessons = seen(torch.cat([people.images, covered(people.images, seed)]), acuity)
     title = f"train observer {seed} of acuity {acuity}"
-    with report(title, plan.epochs * len(lessons)) as progress, _one_thread():
+    with report(title, plan.epochs * len(lessons)) as progress, one_thread():
         train(network, lessons, known.values.repeat(2), Recipe(epochs=plan.epochs), seed, progress=progress)
     return serialise(architecture, network)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The same observer whatever the number of cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _renumbered(labels: Labels) -> Labels:

@@ -23,8 +23,9 @@ from metrics.perceptanon.panel import Plan, recruit
 
 GIVEN = frozenset({"identity", "attributes", "landmarks"})
 """What an entrant may use here: a panel has no recogniser and no train photographs to hand out."""
-LEARNED = 2 / 3
-"""Share of the background people the observers learn; the others are the subjects of a study on background people."""
+FOLDS = 3
+"""Background people are divided into so many parts; each part is judged by observers that learned the others."""
+People = Literal["background", "evaluated"]
 TABLES = ("HA1.csv", "HA2.csv")
 DESCRIPTION = "study.json"
 SALT = "simulated panel"
@@ -46,8 +47,12 @@ class Cast:
     album: ImageSet
 
 
-def cast_of(suite: Suite, people: Literal["background", "evaluated"], report: Report = quiet) -> Cast:
+def casts_of(suite: Suite, people: People, report: Report = quiet) -> list[Cast]:
     """Divides the people of a suite: the observers never learned anybody who is anonymized.
+
+    Returns:
+        One cast per part of the background people; one for evaluated people, whose probe photographs are shown beside
+        their enrol photographs to observers that learned all parts but the last.
 
     Raises:
         UsageError: the suite has no identities, or too few people.
@@ -55,13 +60,18 @@ def cast_of(suite: Suite, people: Literal["background", "evaluated"], report: Re
     background = suite.images("background", report)
     if background.identity is None or not len(background):
         raise UsageError(f"{suite.facts.name} has no background people with names, so no panel can be trained")
-    persons = background.identity.values.unique()
-    first = persons[: round(LEARNED * len(persons))]
-    known = torch.isin(background.identity.values, first)
-    learned, others = (background.select(rows.nonzero().flatten()) for rows in (known, ~known))
+    divided = [_divided(background, part) for part in background.identity.values.unique().tensor_split(FOLDS)]
     if people == "background":
-        return Cast(learned, others, others)
-    return Cast(learned, suite.images("probe", report), suite.images("enrol", report))
+        return [Cast(others, subjects, subjects) for others, subjects in divided]
+    return [Cast(divided[-1][0], suite.images("probe", report), suite.images("enrol", report))]
+
+
+def _divided(images: ImageSet, people: torch.Tensor) -> tuple[ImageSet, ImageSet]:
+    """All others, and ``people``."""
+    assert images.identity is not None
+    chosen = torch.isin(images.identity.values, people)
+    others, own = (images.select(rows.nonzero().flatten()) for rows in (~chosen, chosen))
+    return others, own
 
 
 def assigned(keys: Sequence[str], entrants: int, variants: int, seed: int) -> torch.Tensor:
@@ -73,7 +83,7 @@ def assigned(keys: Sequence[str], entrants: int, variants: int, seed: int) -> to
 
 def make_study(
     suite: Suite,
-    people: Literal["background", "evaluated"],
+    people: People,
     specs: Sequence[str],
     variants: int,
     plan: Plan,
@@ -100,18 +110,14 @@ def make_study(
         UsageError: an entrant needs more than a panel can hand out, or ``out`` holds scores of people.
     """
     _check_out(out)
-    cast, entrants = cast_of(suite, people, report), [_entrant(spec) for spec in specs]
-    observers = recruit(plan, cast.learned, store, report)
-    jury = Jury(observers, Album(cast.album, plan.people), plan)
-    turns = assigned(cast.subjects.keys, len(entrants), variants, plan.seed)
-    _write_images(out / "original", cast.subjects)
+    casts, entrants = casts_of(suite, people, report), [_entrant(spec) for spec in specs]
     rows: list[dict[str, Any]] = []
-    with report("simulated panel", int(turns.sum())) as progress:
-        for entrant, mine in zip(entrants, turns.unbind(1), strict=True):
-            given = cast.subjects.select(mine.nonzero().flatten())
-            if len(given):
-                rows += _judged(suite.facts.name, entrant, given, jury, out)
-            progress(len(given))
+    observers: dict[str, str] = {}
+    for number, cast in enumerate(casts):
+        judges = recruit(plan, cast.learned, store, report)
+        observers |= {f"{number}-{judge.name}": judge.classifier.sha256 for judge in judges}
+        jury = Jury(judges, Album(cast.album, plan.people), plan)
+        rows += _act(suite.facts.name, cast, entrants, variants, jury, out, report)
     made = {
         "panel": "simulated",
         "suite": suite.facts.name,
@@ -119,12 +125,28 @@ def make_study(
         "people": people,
         "variants": variants,
         "entrants": [str(entrant.spec) for entrant in entrants],
-        "observers": {observer.name: observer.classifier.sha256 for observer in observers},
+        "observers": observers,
         "plan": asdict(plan),
     }
     write_json(out / DESCRIPTION, made)  # before the tables, which without it would pass for scores of people
     _write_table(out, rows)
     return len(rows)
+
+
+def _act(
+    dataset: str, cast: Cast, entrants: Sequence[Entrant], variants: int, jury: Jury, out: Path, report: Report
+) -> list[dict[str, Any]]:
+    """The rows of one cast."""
+    turns = assigned(cast.subjects.keys, len(entrants), variants, jury.plan.seed)
+    _write_images(out / "original", cast.subjects)
+    rows: list[dict[str, Any]] = []
+    with report("simulated panel", int(turns.sum())) as progress:
+        for entrant, mine in zip(entrants, turns.unbind(1), strict=True):
+            given = cast.subjects.select(mine.nonzero().flatten())
+            if len(given):
+                rows += _judged(dataset, entrant, given, jury, out)
+            progress(len(given))
+    return rows
 
 
 def _check_out(out: Path) -> None:

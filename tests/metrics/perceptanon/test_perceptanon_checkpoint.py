@@ -187,8 +187,10 @@ def test_classes_are_class_numbers() -> None:
 
 
 def test_titles_keep_tasks_and_rules_apart() -> None:
-    assert made(paper_splits=True)[1].title == "HA1-all-paper-mean-regression-small-resnet-seed0"
-    titles = {made(granularity="labels5", task=task)[1].title for task in ("regression", "classification")}
+    human = {"panel": "human"}
+    assert made(**human, paper_splits=True)[1].title == "HA1-all-paper-mean-regression-small-resnet-seed0"
+    assert made(panel="simulated")[1].title == "simulated-HA1-all-mean-regression-small-resnet-seed0"
+    titles = {made(**human, granularity="labels5", task=task)[1].title for task in ("regression", "classification")}
     assert titles == {f"HA1-all-labels5-{task}-small-resnet-seed0" for task in ("regression", "classification")}
 
 

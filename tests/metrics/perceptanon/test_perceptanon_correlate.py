@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,18 @@ def test_kept_table_is_read_back(study: Path, tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     path.write_text(table.model_dump_json())
     assert read_correlations(path) == table
+
+
+def test_a_study_of_another_suite_version_is_refused(study: Path, tmp_path: Path) -> None:
+    made = {"panel": "simulated", "suite": "portraits-smoke", "suite_hash": "0" * 64}
+    (tmp_path / "study.json").write_text(json.dumps(made))
+    (tmp_path / "HA2.csv").write_bytes((study / "HA2.csv").read_bytes())
+    for image in study.glob("*.png"):
+        (tmp_path / image.name).write_bytes(image.read_bytes())
+    done = CliRunner().invoke(
+        cli, ["perceptanon", "correlate", str(tmp_path), "--suite", "portraits-smoke", "-m", "mse"]
+    )
+    assert done.exit_code == 2
+    assert "anonbench perceptanon panel portraits-smoke" in done.stderr
+    alone = CliRunner().invoke(cli, ["perceptanon", "correlate", str(tmp_path), "-m", "mse", "--part", "whole"])
+    assert alone.exit_code == 0

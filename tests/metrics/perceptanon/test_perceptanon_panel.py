@@ -18,7 +18,7 @@ from benchmark.protocols import SuiteOptions
 from benchmark.store import Store
 from metrics.perceptanon.lineup import Album, Jury, scores
 from metrics.perceptanon.panel import Observer, Plan, covered, recruit, seen
-from metrics.perceptanon.study import assigned, cast_of, description_of, make_study, panel_of
+from metrics.perceptanon.study import assigned, casts_of, description_of, make_study, panel_of
 from metrics.perceptanon.table import read_table
 from suites.definition import People, Splits, read_definition
 from suites.rendered import RenderedSuite
@@ -166,9 +166,8 @@ def test_a_study_is_a_table_with_its_images(who: str, tmp_path: Path) -> None:
     suite, out = small_suite(tmp_path), tmp_path / "study"
     entrants = ["identity", "blur(kernel=9)", "ksame-pixel(k=2)"]
     rows = make_study(suite, who, entrants, 2, PLAN, Store(tmp_path / "store"), out)
-    cast = cast_of(suite, who)
     table = read_table(out, "HA2")
-    assert rows == len(table) == 2 * len(cast.subjects)
+    assert rows == len(table) == 2 * sum(len(cast.subjects) for cast in casts_of(suite, who))
     assert set(table.methods.tolist()) <= {"identity", "blur", "ksame-pixel"}
     judges = table.frame[["acuity8-seed1", "acuity8-seed2"]].astype(float)
     assert np.allclose(judges.mean(axis=1), table.scores)
@@ -180,18 +179,22 @@ def test_a_study_is_a_table_with_its_images(who: str, tmp_path: Path) -> None:
     assert made["suite_hash"] == suite.facts.suite_hash
 
 
+def named(images: ImageSet) -> set[str]:
+    assert images.identity is not None
+    return {images.identity.classes[index] for index in images.identity.values.tolist()}
+
+
 def test_observers_never_learned_who_is_anonymized(tmp_path: Path) -> None:
     suite = small_suite(tmp_path)
-    for who in ("background", "evaluated"):
-        cast = cast_of(suite, who)
-        assert cast.learned.identity is not None
-        names = {
-            part: {images.identity.classes[index] for index in images.identity.values.tolist()}
-            for part, images in (("learned", cast.learned), ("subjects", cast.subjects), ("album", cast.album))
-            if images.identity is not None
-        }
-        assert not names["learned"] & names["subjects"]
-        assert names["subjects"] <= names["album"]
+    for cast in [*casts_of(suite, "background"), *casts_of(suite, "evaluated")]:
+        assert not named(cast.learned) & named(cast.subjects)
+        assert named(cast.subjects) <= named(cast.album)
+
+
+def test_every_background_person_is_judged_once(tmp_path: Path) -> None:
+    suite = small_suite(tmp_path)
+    keys = [key for cast in casts_of(suite, "background") for key in cast.subjects.keys]
+    assert sorted(keys) == sorted(suite.images("background").keys)
 
 
 def test_the_same_study_twice_is_the_same_bytes(tmp_path: Path) -> None:
