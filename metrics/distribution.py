@@ -148,7 +148,7 @@ class Fid(_SetDistance):
     per_count = True
     definition = (
         "|m1 - m2|² + tr(S1 + S2 - 2 (S1 S2)^(1/2)) with means and unbiased covariances of {features}. It is biased "
-        "upward by small numbers of images (about 50 at 500 images for equal distributions), so only equal numbers "
+        "upward by small numbers of images (with 2048 dimensions by about 50 at 500 images), so only equal numbers "
         "compare. No interval: resampling repeats images, which would bias it further."
     )
     source = "Heusel et al. 2017, NeurIPS; pytorch-fid 0.3.0"

@@ -169,10 +169,16 @@ def nuclear_norm(x: Gaussian, y: Gaussian) -> float:
     return float(torch.linalg.svdvals(product).sum())
 
 
+ROUND_OFF = 1e-12
+"""Share of the traces below which a distance is what is left of their difference, not a number."""
+
+
 def distance(x: Gaussian, y: Gaussian) -> float:
     """Squared Fréchet (2-Wasserstein) distance of two Gaussians, 0..inf."""
     means = float((x.mean - y.mean).square().sum())
-    return max(0.0, means + x.trace + y.trace - 2 * nuclear_norm(x, y))
+    spread = x.trace + y.trace
+    found = means + spread - 2 * nuclear_norm(x, y)
+    return found if found > ROUND_OFF * spread else 0.0
 
 
 def frechet_distance(x: torch.Tensor, y: torch.Tensor) -> float:

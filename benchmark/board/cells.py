@@ -128,7 +128,9 @@ class ColumnView:
 
     @cached_property
     def tiers(self) -> dict[str, str]:
-        """Tied group by slug."""
+        """Tied group by slug; there are none in a column without intervals, where nothing says what is a tie."""
+        if not any(score.interval for score in self.compared.values()):
+            return {}
         measured = [measure(slug, score) for slug, score in self.compared.items()]
         return tied_groups(measured, self.column.card.higher_is_better)
 

@@ -42,7 +42,9 @@ def trained(study: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     out = tmp_path_factory.mktemp("trained")
     for name in ("HA1", "HA2"):
         done("train", study, "--study", name, *TRAIN, "--out", out, "--seed", 3, "--panel", "simulated")
-    return {name: out / f"{name}-all-mean-regression-small-resnet-seed3.safetensors" for name in ("HA1", "HA2")}
+    return {
+        name: out / f"simulated-{name}-all-mean-regression-small-resnet-seed3.safetensors" for name in ("HA1", "HA2")
+    }
 
 
 def test_splits_are_written_and_counted(study: Path, tmp_path: Path) -> None:
