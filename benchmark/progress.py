@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,9 +13,13 @@ from benchmark.protocols import Progress as Advance
 from benchmark.protocols import Report
 
 
-def reporter(console: Console) -> Report:
-    """A report on ``console``: bars where it is a terminal, lines where it is not."""
-    return _bars(console) if console.is_terminal else _lines(console)
+PATIENCE = 3.0
+"""Seconds of work before a log hears of it."""
+
+
+def reporter(console: Console, patience: float = PATIENCE) -> Report:
+    """A report on ``console``: bars where it is a terminal, lines about work longer than ``patience`` s where not."""
+    return _bars(console) if console.is_terminal else _lines(console, patience)
 
 
 def _bars(console: Console) -> Report:
@@ -35,10 +40,10 @@ def _bars(console: Console) -> Report:
     return report
 
 
-def _lines(console: Console) -> Report:
+def _lines(console: Console, patience: float) -> Report:
     @contextmanager
     def report(title: str, total: int) -> Iterator[Advance]:
-        counter = _Quarters(console, title, total)
+        counter = _Quarters(console, title, total, patience)
         yield counter.advance
 
     return report
@@ -47,12 +52,13 @@ def _lines(console: Console) -> Report:
 class _Quarters:
     """Prints a line whenever another quarter of the work is done."""
 
-    def __init__(self, console: Console, title: str, total: int) -> None:
+    def __init__(self, console: Console, title: str, total: int, patience: float) -> None:
         self.console, self.title, self.total, self.done, self.quarter = console, title, total, 0, 0
+        self.loud_from = time.monotonic() + patience
 
     def advance(self, count: int) -> None:
         self.done += count
         quarter = 4 * self.done // max(1, self.total)
-        if quarter > self.quarter:
+        if quarter > self.quarter and time.monotonic() >= self.loud_from:
             self.quarter = quarter
             self.console.print(f"{self.title}: {self.done} of {self.total}", markup=False, highlight=False)

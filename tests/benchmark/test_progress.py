@@ -14,9 +14,9 @@ from benchmark.progress import reporter
 from benchmark.protocols import quiet
 
 
-def log_of(total: int, steps: list[int], title: str = "blur") -> list[str]:
+def log_of(total: int, steps: list[int], title: str = "blur", patience: float = 0) -> list[str]:
     file = io.StringIO()
-    with reporter(Console(file=file, force_terminal=False, width=200))(title, total) as advance:
+    with reporter(Console(file=file, force_terminal=False, width=200), patience)(title, total) as advance:
         for step in steps:
             advance(step)
     return file.getvalue().splitlines()
@@ -40,6 +40,10 @@ def test_log_is_short_and_ends_with_the_total(steps: list[int]) -> None:
 
 def test_title_is_no_markup() -> None:
     assert log_of(1, [1], "mask(region=[red]eyes[/red])") == ["mask(region=[red]eyes[/red]): 1 of 1"]
+
+
+def test_short_work_is_not_worth_a_line() -> None:
+    assert log_of(100, [1] * 100, patience=60) == []
 
 
 def test_no_work_has_no_line() -> None:
