@@ -12,7 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmark.protocols import Progress as Advance
 from benchmark.protocols import Report
 
-
 PATIENCE = 3.0
 """Seconds of work before a log hears of it."""
 

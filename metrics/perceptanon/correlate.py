@@ -179,5 +179,7 @@ def _description(panel: str, made: Mapping[str, object], rows: int, photographs:
     judges = len(observers) if isinstance(observers, dict) else 0
     return (
         f"{what} Simulated, not human: {judges} small recognisers of limited acuity try to pick the person out of "
-        "line-ups of originals; score = 1 + 9 x share of failures. None of them learned anybody who is shown."
+        "line-ups of originals; score = 1 + 9 x share of failures. None of them learned anybody who is shown. "
+        "perceptanon(panel=simulated) was trained on such a panel's scores of other people under the same filters; no "
+        "other metric here was."
     )

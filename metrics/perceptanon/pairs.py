@@ -88,7 +88,7 @@ def per_image_values(
 
 def _unavailable(metric: Metric) -> str:
     missing = getattr(metric, "missing", lambda: None)()
-    return "" if missing is None else f"{missing.reason} {missing.remedy}"
+    return "" if missing is None else f"{missing.reason}: {missing.remedy}"
 
 
 def _without_values(metric: Metric, original: ImageSet, released: ImageSet, referees: Referees) -> dict[str, str]:

@@ -97,16 +97,18 @@ def _open(suite: str | None, device: str) -> tuple[Suite | Any, Report]:
 
 
 def _rows(table: CorrelationTable) -> Sequence[dict[str, Any]]:
+    once = {row.metric: row for row in table.rows if not row.n and row.reason}.values()
+    shown = [row for row in table.rows if row.n or row in once]
     return [
         {
             "metric": row.metric,
-            "part": row.split,
+            "part": row.split if row.n else "",
             "n": row.n,
             "spearman": "" if row.spearman is None else round(row.spearman, 4),
             "kendall": "" if row.kendall is None else round(row.kendall, 4),
             "reason": row.reason,
         }
-        for row in table.rows
+        for row in shown
     ]
 
 
