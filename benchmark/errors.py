@@ -43,6 +43,11 @@ class NothingComparable(AnonbenchError):
     exit_code = 5
 
 
+def as_line(error: BaseException) -> str:
+    """What somebody else's code raised, as one line of bounded length."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Ends an error message about an unknown name.
 

@@ -146,6 +146,12 @@ class Metric(Protocol):
         ...
 
 
+def missing_of(metric: Metric) -> Missing | None:
+    """What a metric lacks on this machine; None for one that has no ``missing``."""
+    found: Missing | None = getattr(metric, "missing", lambda: None)()
+    return found
+
+
 class Suite(Protocol):
     """Data set, splits, referees, metrics and default entrants, under one name, version and hash."""
 

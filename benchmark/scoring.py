@@ -12,10 +12,10 @@ import torch
 
 import benchmark
 from benchmark import statistics
-from benchmark.errors import AnonbenchError, EnvironmentProblem
+from benchmark.errors import AnonbenchError, EnvironmentProblem, as_line
 from benchmark.hashing import sha256_json
 from benchmark.images import ImageSet
-from benchmark.protocols import Metric, Referees, Report, Scores, Suite, quiet
+from benchmark.protocols import Metric, Referees, Report, Scores, Suite, missing_of, quiet
 from benchmark.records import MetricCard, Score
 from benchmark.registry import Entrant, build_metric, source_hash
 from benchmark.release import Release, Settings, load_released, make_release
@@ -110,7 +110,7 @@ class Scorer:
 
     def _unavailable(self, metric: Metric, count: int) -> Scores | None:
         """The status of a metric that says it cannot be computed here."""
-        missing = getattr(metric, "missing", lambda: None)()
+        missing = missing_of(metric)
         if missing is None:
             return None
         name, reason, remedy = metric.card.name, missing.reason, missing.remedy
@@ -123,8 +123,7 @@ class Scorer:
         except AnonbenchError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary to a stranger's metric
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-            return Scores(Score(metric=metric.card.name, status="failed", reason=reason, n=len(released)))
+            return Scores(Score(metric=metric.card.name, status="failed", reason=as_line(error), n=len(released)))
 
     def _kept(self, metric: Metric, release: Release) -> Scores | None:
         found = read_json(self.store.path("scores", f"{self.key(metric, release)}.json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,7 @@ import benchmark
 from benchmark.correlations import Correlation, CorrelationTable
 from benchmark.errors import UsageError, did_you_mean
 from benchmark.hashing import sha256_file
-from benchmark.protocols import Metric, Referees, Report, Suite, quiet
-from benchmark.records import MetricCard
+from benchmark.protocols import Referees, Report, Suite, quiet
 from benchmark.registry import build_metric
 from metrics.perceptanon.evaluation import correlate
 from metrics.perceptanon.pairs import per_image_values
@@ -144,7 +144,7 @@ def correlation_table(
         suite_name=suite.facts.name if suite else "",
         suite_hash=suite.facts.suite_hash if suite else "",
         splits=tuple(rows),
-        metrics=_cards(metrics),
+        metrics=tuple(metric.card for metric in metrics),
         rows=tuple(correlations(table.scores, values, reasons, rows)),
         sources={f"{study}.csv": sha256_file(data / f"{study}.csv")},
         command=shlex.join(["anonbench", *sys.argv[1:]]),
@@ -162,13 +162,7 @@ def _check_suite(data: Path, made_with: str, suite: Suite | None) -> None:
 
 
 def _referees(suite: Suite | None, device: str, report: Report) -> Referees:
-    import dataclasses
-
     return dataclasses.replace(suite.referees(report) if suite else Referees(), device=device, report=report)
-
-
-def _cards(metrics: Sequence[Metric]) -> tuple[MetricCard, ...]:
-    return tuple(metric.card for metric in metrics)
 
 
 def _description(panel: str, made: Mapping[str, object], rows: int, photographs: int) -> str:

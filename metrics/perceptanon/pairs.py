@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from benchmark.decode import decode_whole
-from benchmark.errors import AnonbenchError, UsageError
+from benchmark.errors import AnonbenchError, UsageError, as_line
 from benchmark.images import ImageSet
-from benchmark.protocols import Metric, Referees, Report, Scores, quiet
+from benchmark.protocols import Metric, Referees, Report, Scores, missing_of, quiet
 from metrics.perceptanon.table import Table
 
 AT_A_TIME = 256
@@ -80,14 +80,14 @@ def per_image_values(
                 except AnonbenchError:
                     raise
                 except Exception as error:  # noqa: BLE001 - the boundary to a stranger's metric; the others go on
-                    reasons[name] = " ".join(f"failed: {type(error).__name__}: {error}".split())[:500]
+                    reasons[name] = f"failed: {as_line(error)}"
                     values.pop(name, None)
             progress(len(rows))
     return values, reasons
 
 
 def _unavailable(metric: Metric) -> str:
-    missing = getattr(metric, "missing", lambda: None)()
+    missing = missing_of(metric)
     return "" if missing is None else f"{missing.reason}: {missing.remedy}"
 
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmark.cli import cli
+from metrics.perceptanon import commands, networks
 from metrics.perceptanon.checkpoint import load
 
 
@@ -202,3 +203,7 @@ def test_the_group_is_listed_without_heavy_imports() -> None:
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert "PerceptAnon: a learned score" in CliRunner().invoke(cli, ["perceptanon", "--help"]).output
+
+
+def test_the_command_offers_every_backbone() -> None:
+    assert set(commands.BACKBONES) == set(networks.BACKBONES)

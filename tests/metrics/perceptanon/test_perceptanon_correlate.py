@@ -27,6 +27,7 @@ from metrics.perceptanon.metric import CHECKPOINT, PerceptAnon
 from metrics.perceptanon.networks import Judge
 from metrics.perceptanon.pairs import per_image_values
 from metrics.perceptanon.table import read_table
+from suites.definition import read_definition, weights_folder
 
 SHIFTS = (1, 3, 7, 15, 31, 63)
 
@@ -211,6 +212,28 @@ def test_the_suites_network_is_used_and_the_score_is_a_mean(checkpoint: Path) ->
     assert metric.card.referees == (CHECKPOINT,)
     alone = metric.score(original[3:4], released[3:4], Referees(files={CHECKPOINT: checkpoint}))
     assert alone.score.value == pytest.approx(float(values[3]), abs=1e-6)
+
+
+@pytest.mark.parametrize("suite", ["portraits-smoke", "portraits-v1"])
+def test_order_batch_and_threads_change_no_score(suite: str) -> None:
+    files = {name: weights_folder(suite) / name for name in read_definition(suite).files}
+    metric, referees, name = PerceptAnon(panel="simulated"), Referees(files=files), "perceptanon(panel=simulated)"
+    original = image_set(90)
+    released = original.with_images(original.images // 3)
+    values = metric.score(original, released, referees).per_image[name]
+    order = torch.randperm(90, generator=torch.Generator().manual_seed(1))
+    shuffled = metric.score(original.select(order), released.select(order), referees).per_image[name]
+    assert shuffled.numpy() == pytest.approx(values[order].numpy(), abs=1e-6)
+    part = metric.score(original[70:77], released[70:77], referees).per_image[name]
+    assert part.numpy() == pytest.approx(values[70:77].numpy(), abs=1e-6)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        parallel = metric.score(original, released, referees).per_image[name]
+    finally:
+        torch.set_num_threads(threads)
+    assert parallel.numpy() == pytest.approx(values.numpy(), abs=1e-6)
+    assert float(values.std()) > 1e-3, "images differ, so a mix-up would show"
 
 
 def test_no_suite_file_no_human_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
