@@ -64,7 +64,7 @@ def test_what_a_card_does_not_say_is_not_made_up(tmp_path: Path) -> None:
     assert found["Range"] == "0 to 1"
     assert found["Unit"] == "share, shown in percent"
     assert (found["Source"], found["Models"], found["Calibration"]) == ("not stated", "none", "not stated")
-    assert found["Number of images"] == "The value does not depend on it."
+    assert found["Number of images"] == "Values from different numbers of images compare."
 
 
 def test_models_of_a_metric_nobody_has_are_not_said_to_be_none(tmp_path: Path) -> None:
