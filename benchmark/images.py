@@ -43,6 +43,8 @@ class ImageSet:
         attributes: further labels by name (``gender``, ``age``, ...).
         landmarks: float32 ``[N, 5, 2]`` (x, y) in pixels, the centre of the top-left pixel at (0, 0), in the
             order of ``LANDMARK_NAMES`` (left and right as seen in the image), or None.
+        missing: bool ``[N]``, released images that were never delivered: they count as identified and worthless, and
+            their pixels are black; None where all are there.
     """
 
     images: torch.Tensor
@@ -50,6 +52,7 @@ class ImageSet:
     identity: Labels | None = None
     attributes: Mapping[str, Labels] = field(default_factory=lambda: MappingProxyType({}))
     landmarks: torch.Tensor | None = None
+    missing: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.dim() != 4 or self.images.shape[1] != 3:
@@ -72,6 +75,7 @@ class ImageSet:
             self.identity[index] if self.identity else None,
             {name: labels[index] for name, labels in self.attributes.items()},
             None if self.landmarks is None else self.landmarks[index],
+            None if self.missing is None else self.missing[index],
         )
 
     def select(self, index: torch.Tensor) -> ImageSet:
@@ -83,6 +87,7 @@ class ImageSet:
             self.identity[index] if self.identity else None,
             {name: labels[index] for name, labels in self.attributes.items()},
             None if self.landmarks is None else self.landmarks[index],
+            None if self.missing is None else self.missing[index],
         )
 
     def batches(self, size: int) -> Iterator[ImageSet]:
@@ -102,7 +107,13 @@ class ImageSet:
             None if identity else self.identity,
             {} if attributes else self.attributes,
             None if landmarks else self.landmarks,
+            self.missing,
         )
+
+    @property
+    def delivered(self) -> torch.Tensor:
+        """Which images are there, bool ``[N]``."""
+        return torch.ones(len(self), dtype=torch.bool) if self.missing is None else ~self.missing
 
     @cached_property
     def content(self) -> str:
@@ -119,12 +130,15 @@ class Released:
 
     Attributes:
         images: uint8 ``[N, 3, H, W]``, one per image it was given, in the order given.
+        missing: bool ``[N]``, images it could not release; whatever their pixels are, they are not published. None:
+            there are none.
         notes: named arrays or short facts for audits and pages (groups of a k-anonymous release, source of the
             landmarks); an attacker never sees them.
     """
 
     images: torch.Tensor
     notes: Mapping[str, torch.Tensor | str] = field(default_factory=lambda: MappingProxyType({}))
+    missing: torch.Tensor | None = None
 
 
 def check_released(released: object, original: ImageSet) -> Released:
@@ -145,6 +159,9 @@ def check_released(released: object, original: ImageSet) -> Released:
             f"released images have shape {tuple(images.shape)}; expected {tuple(original.images.shape)}: "
             "one released image per original, same size, same order"
         )
+    missing = released.missing
+    if missing is not None and (missing.dtype != torch.bool or missing.shape != (len(original),)):
+        raise EntrantError(f"missing must be bool [{len(original)}], not {missing.dtype} {list(missing.shape)}")
     for name, note in released.notes.items():
         dense = isinstance(note, torch.Tensor) and note.layout == torch.strided
         if not (dense or isinstance(note, str)):

@@ -22,6 +22,7 @@ from benchmark.protocols import Report, Scores, Suite, quiet
 from benchmark.records import Cost, Coverage, Example, Record, RunFacts, read_record
 from benchmark.registry import Entrant
 from benchmark.release import EntrantFailed, Release, Settings, cell_key, find_release, make_release
+from benchmark.risk import flags_of
 from benchmark.scoring import Scorer, per_image_rows
 from benchmark.store import Store, write_atomic
 
@@ -87,16 +88,22 @@ class Pipeline:
             return self._write(self._failed(entrant, seed, failed, started), None)
 
     def _recorded(self, entrant: Entrant, seed: int, release: Release, started: str) -> Record:
-        known = self.scorer.known(release) is not None
+        known = self.scorer.known(entrant, release) is not None
         scores = self.scorer.score(entrant, seed, release, self.settings)
         reused = [name for name, found in (("released", release.reused), ("scores", known)) if found]
+        released = self.scorer.released(entrant, seed, release, self.settings)
+        flags = flags_of(self.scorer.original, released, self.scorer.cards, [part.score for part in scores])
+        lost = len(release.missing)
         record = self._record(entrant, seed, started, reused).model_copy(
             update={
-                "status": "partial" if any(part.score.status == "failed" for part in scores) else "ok",
+                "status": "partial" if lost or any(part.score.status == "failed" for part in scores) else "ok",
+                "flags": flags,
                 "scores": tuple(part.score for part in scores),
                 "release_sha256": release.sha256,
                 "notes": dict(release.notes),
-                "coverage": Coverage(n_expected=len(release), n_output=len(release), n_scored=len(release), n_failed=0),
+                "coverage": Coverage(
+                    n_expected=len(release), n_output=len(release) - lost, n_scored=len(release), n_failed=lost
+                ),
                 "cost": Cost(
                     seconds_per_image=release.seconds / max(1, len(release)),
                     seconds_fit=release.seconds_fit,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,9 @@ class Anonymizer(Protocol):
 
     Optional class attributes: ``uses`` (subset of ``USES``, default none), ``shardable`` (True if every image is
     treated by itself, so that the set may be cut into parts, default False), ``deterministic`` (default True),
-    ``source`` (paper or package) and ``control`` (a row that checks the benchmark). Optional methods:
+    ``source`` (paper or package), ``control`` (a row that checks the benchmark), ``kind`` (default ``python``;
+    ``precomputed`` can release the probe images and no others) and ``k_anonymity`` (it claims that at least so many
+    people share every released image; the note ``group``, int64 ``[N]``, says which). Optional methods:
     ``fit(train, controller)``, and ``found()``, which names by content what the result depends on besides images and
     parameters (a weight file that may or may not be there).
     """
@@ -78,6 +80,48 @@ class Anonymizer(Protocol):
     def anonymize(self, images: ImageSet, controller: Controller) -> Released:
         """Returns one released image for every image of ``images``, in the same order."""
         ...
+
+
+Shared = TypeVar("Shared")
+
+
+class EntrantCopy(Protocol):
+    """The entrant in the hands of somebody else: an attacker, or who trains on what it releases.
+
+    It runs with a ``Controller`` of its own: another seed, recognisers and other people that the real one never sees.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Content address of everything the copy's output depends on besides the photographs."""
+        ...
+
+    def released(self, split: str) -> torch.Tensor:
+        """What the copy makes of ``Referees.photographs(split)``: uint8 ``[N, 3, H, W]`` in the same order.
+
+        Computed once, whoever asks.
+
+        Raises:
+            EntrantFailed: the entrant raised or broke the protocol.
+        """
+        ...
+
+    def once(self, name: str, make: Callable[[], Shared]) -> Shared:
+        """What ``make`` returns, made once for this entrant: several metrics may read one trained network."""
+        ...
+
+
+@dataclass(frozen=True)
+class KAnonymityClaim:
+    """What an entrant claims about the probe release.
+
+    Attributes:
+        k: at least so many people share every released image.
+        group: int64 ``[N]``, published group of each image, or None.
+    """
+
+    k: int
+    group: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +132,14 @@ class Referees:
         recogniser: closed-set classifier of the evaluated people, trained on their enrol photographs; None
             where the data have no identities.
         attributes: one classifier per attribute, trained on other people.
+        attackers: further models trained on originals: ``transfer`` (evaluated people, another architecture),
+            ``embedding`` (classifier of the background people) and ``parrot`` (evaluated people; what an attacker hands
+            to the entrant's copy). Missing where the data do not allow them.
+        photographs: clear photographs by split, without the probes: ``enrol`` (of the evaluated people), ``background``
+            (other people; the half that no entrant is given as ``train``). Empty sets where there are none; None where
+            nothing but probes is known.
+        copy: the entrant in the attacker's hands; None where it can release nothing but the probes.
+        claim: what the entrant claims about k-anonymity.
         files: further pinned files of the suite by name, in the format of the metric that reads them.
         device: torch device name to compute on.
         store: where features of images are kept; None keeps them in memory alone.
@@ -97,6 +149,10 @@ class Referees:
     recogniser: Classifier | None = None
     attributes: Mapping[str, Classifier] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
+    attackers: Mapping[str, Classifier] = field(default_factory=dict)
+    photographs: Callable[[str], ImageSet] | None = None
+    copy: EntrantCopy | None = None
+    claim: KAnonymityClaim | None = None
     device: str = "cpu"
     store: Store | None = None
     report: Report = quiet

@@ -55,6 +55,12 @@ class MetricCard(Part):
     """Whether the value depends on the number of images, so that only equal numbers compare (FID)."""
     calibration: str = ""
     """What it was held against, and how closely it agreed."""
+    rung: str = ""
+    """Of an attacker: which kind it is (``static``, ``transfer``, ``embedding``, ``adaptive``, ``reversal``)."""
+    needs_copy: bool = False
+    """Whether it needs the anonymizer itself, to release photographs of its own choice."""
+    about_claim: bool = False
+    """Whether it depends on what the entrant claims, besides the released images."""
 
 
 class Interval(Part):
@@ -93,6 +99,12 @@ class Score(Part):
     """Values on the same scale to hold it against: ``chance``, ``originals``, ``always-majority``."""
     details: dict[str, Finite] = {}
     """Other numbers that belong to it: ``identical images``, ``PSNR of the mean MSE``."""
+    refused: dict[str, str] = {}
+    """Details that would mean nothing here, with the reason: ``TAR@FAR=0.0001``."""
+    by: str = ""
+    """Of the risk: the attacker whose value it is."""
+    flags: dict[str, str] = {}
+    """Why the value is not to be ranked by, as short name and sentence: ``too-weak``."""
 
     @model_validator(mode="after")
     def _value_or_reason(self) -> Self:
@@ -136,6 +148,8 @@ class EntrantFacts(Part):
     training_data: tuple[str, ...] = ()
     control: bool = False
     """A row that exists to check the benchmark (``identity``, ``black``)."""
+    k_anonymity: int | None = None
+    """It claims that at least so many people share every released image."""
 
 
 class SplitFacts(Part):
@@ -281,6 +295,8 @@ class Record(Part):
     """sha256 over keys and bytes of the released images."""
     notes: dict[str, str] = {}
     """Short facts the entrant published about its release."""
+    flags: dict[str, str] = {}
+    """What makes the result no result, as short name and sentence (``no-op``, ``constant``); never ranked above others."""
     coverage: Coverage
     examples: tuple[Example, ...] = ()
     run: RunFacts

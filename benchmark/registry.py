@@ -107,6 +107,8 @@ def _facts(spec: Spec, factory: Any, anonymizer: Anonymizer) -> EntrantFacts:
         description=first_line(factory),
         source=str(getattr(anonymizer, "source", "")),
         control=bool(getattr(anonymizer, "control", False)),
+        kind=getattr(anonymizer, "kind", "python"),
+        k_anonymity=getattr(anonymizer, "k_anonymity", None),
     )
 
 

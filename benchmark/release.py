@@ -22,7 +22,7 @@ from benchmark.records import Failure
 from benchmark.registry import Entrant
 from benchmark.store import Store, read_json, write_atomic, write_json
 
-FORMAT = 2
+FORMAT = 3
 """Version of what is kept; raised when old releases may not be reused."""
 Made = TypeVar("Made")
 SHARD = 256
@@ -59,6 +59,7 @@ class Release:
         seconds_fit: time inside its ``fit``, None where it has none.
         peak_memory_mb: see ``PeakMemory``.
         notes: short facts the entrant published.
+        missing: rows of images that were never delivered.
         reused: whether all of it was found in the store.
     """
 
@@ -70,6 +71,7 @@ class Release:
     seconds_fit: float | None
     peak_memory_mb: float | None
     notes: Mapping[str, str]
+    missing: tuple[int, ...]
     reused: bool
 
     def __len__(self) -> int:
@@ -93,7 +95,7 @@ def find_release(store: Store, cell: str) -> Release | None:
 
 
 def _as_release(cell: str, facts: dict[str, Any], reused: bool) -> Release:
-    tuples = {name: tuple(facts[name]) for name in ("keys", "objects")}
+    tuples = {name: tuple(facts[name]) for name in ("keys", "objects", "missing")}
     return Release(cell=cell, reused=reused, **{**facts, **tuples})
 
 
@@ -105,7 +107,10 @@ def load_released(store: Store, release: Release, original: ImageSet) -> ImageSe
     """
     files = store.get_all(list(release.objects))
     if files is not None:
-        return original.with_images(torch.stack([decode_png(data) for data in files]))
+        gone = torch.zeros(len(original), dtype=torch.bool)
+        gone[list(release.missing)] = True
+        images = original.with_images(torch.stack([decode_png(data) for data in files]))
+        return dataclasses.replace(images, missing=gone) if release.missing else images
     store.path("releases", release.cell, "release.json").unlink(missing_ok=True)
     return None
 
@@ -136,13 +141,23 @@ def _controller(suite: Suite, entrant: Entrant, seed: int, settings: Settings, r
     """Hands over copies of what the entrant declared, and nothing else: what it does to them harms itself alone."""
     train = recogniser = None
     if "train" in entrant.uses:
-        train = disguised(suite.images("background", report), USES, suite.facts.suite_hash)
+        others = share_of(suite.images("background", report), "controller")
+        train = disguised(others, USES, suite.facts.suite_hash)
     if "recogniser" in entrant.uses:
         given = suite.referees(report).recogniser
         recogniser = None if given is None else given.copy()
     return Controller(
         seed=seed, device=settings.device, batch_size=settings.batch_size, train=train, recogniser=recogniser
     )
+
+
+def share_of(background: ImageSet, owner: Literal["controller", "attacker"]) -> ImageSet:
+    """One half of the background people: every second person, or image where nobody is known.
+
+    Who anonymizes and who attacks share no photograph and no person.
+    """
+    people = torch.arange(len(background)) if background.identity is None else background.identity.values
+    return background.select((people % 2 == (owner == "attacker")).nonzero().flatten())
 
 
 def disguised_key(key: str, suite_hash: str) -> str:
@@ -182,7 +197,9 @@ def released_once(entrant: Entrant, images: ImageSet, controller: Controller, sa
     work.fit()
     released, _ = work.anonymize(given)
     place = {key: row for row, key in enumerate(given.keys)}
-    return released.images[torch.tensor([place[disguised_key(key, salt)] for key in images.keys], dtype=torch.int64)]
+    return _published(released)[
+        torch.tensor([place[disguised_key(key, salt)] for key in images.keys], dtype=torch.int64)
+    ]
 
 
 @dataclass
@@ -213,7 +230,8 @@ class _Work:
             "keys": list(part.keys),
             "seconds": seconds,
             "peak_memory_mb": memory.peak,
-            "objects": self.store.put_all([encode_png(image) for image in released.images]),
+            "objects": self.store.put_all([encode_png(image) for image in _published(released)]),
+            "missing": [] if released.missing is None else released.missing.nonzero().flatten().tolist(),
             "notes": {name: note for name, note in released.notes.items() if isinstance(note, str)},
         }
         if arrays:
@@ -223,7 +241,7 @@ class _Work:
 
     def _kept(self, store: Store, path: Path, part: ImageSet) -> dict[str, Any] | None:
         kept = read_json(path)
-        parts = {"keys", "seconds", "peak_memory_mb", "objects", "notes"}
+        parts = {"keys", "seconds", "peak_memory_mb", "objects", "missing", "notes"}
         if not isinstance(kept, dict) or set(kept) != parts or kept["keys"] != list(part.keys):
             return None
         return kept if store.get_all(kept["objects"]) is not None else None
@@ -264,6 +282,13 @@ def failure_of(stage: Literal["fit", "anonymize"], error: BaseException) -> Fail
     return Failure(stage=stage, kind=kind, message=line)
 
 
+def _published(released: Released) -> torch.Tensor:
+    """The released pixels; black in place of what is missing."""
+    if released.missing is None:
+        return released.images
+    return released.images.masked_fill(released.missing[:, None, None, None], 0)
+
+
 def _arrays(released: Released) -> bytes:
     from safetensors.torch import save
 
@@ -280,18 +305,47 @@ def _finish(
     if files is None:
         raise EnvironmentProblem(f"files vanish from {store.root} while it is used; run the same command again")
     pixels = torch.stack([decode_png(data) for data in files])
+    lost = {part["keys"][row] for part in done for row in part["missing"]}
+    missing = [row for row, key in enumerate(probe.keys) if disguised_key(key, suite.facts.suite_hash) in lost]
     peaks = [part["peak_memory_mb"] for part in done if part["peak_memory_mb"] is not None]
     facts: dict[str, Any] = {
-        "sha256": sha256_json([list(probe.keys), sha256_tensor(pixels)]),
+        "sha256": sha256_json([list(probe.keys), sha256_tensor(pixels), missing]),
         "keys": list(probe.keys),
         "objects": objects,
         "seconds": sum(part["seconds"] for part in done),
         "seconds_fit": seconds_fit,
         "peak_memory_mb": max(peaks) if peaks else None,
         "notes": merged_notes([part["notes"] for part in done]),
+        "missing": missing,
     }
     write_json(store.path("releases", cell, "release.json"), facts)
     return _as_release(cell, facts, reused=False)
+
+
+def load_note(store: Store, release: Release, name: str, salt: str) -> torch.Tensor | None:
+    """An array an entrant published per image, in the order of the release; None where it did not.
+
+    Args:
+        store: where the release is kept.
+        release: whose note.
+        name: of the note.
+        salt: hash of the suite, which made the keys the entrant saw.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    rows: dict[str, torch.Tensor] = {}
+    for path in sorted(store.path("releases", release.cell).glob("*.safetensors")):
+        shard = read_json(path.with_suffix(".json"))
+        try:
+            note = load_file(path).get(name)
+        except (OSError, SafetensorError):
+            return None
+        if shard is None or note is None or len(note) != len(shard["keys"]):
+            return None
+        rows |= dict(zip(shard["keys"], note, strict=True))
+    keys = [disguised_key(key, salt) for key in release.keys]
+    return torch.stack([rows[key] for key in keys]) if rows and set(keys) <= set(rows) else None
 
 
 def merged_notes(notes: list[dict[str, str]]) -> dict[str, str]:

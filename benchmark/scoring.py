@@ -12,16 +12,22 @@ import torch
 
 import benchmark
 from benchmark import statistics
+from benchmark.copies import OwnCopy
 from benchmark.errors import AnonbenchError, EnvironmentProblem, as_line
 from benchmark.hashing import sha256_json
 from benchmark.images import ImageSet
-from benchmark.protocols import Metric, Referees, Report, Scores, Suite, missing_of, quiet
+from benchmark.protocols import KAnonymityClaim, Metric, Missing, Referees, Report, Scores, Suite, missing_of, quiet
 from benchmark.records import MetricCard, Score
 from benchmark.registry import Entrant, build_metric, source_hash
-from benchmark.release import Release, Settings, load_released, make_release
+from benchmark.release import Release, Settings, load_note, load_released, make_release, share_of
+from benchmark.risk import risk_card, risk_of
 from benchmark.store import Store, read_json, write_json
 
-FORMAT = 2
+FORMAT = 3
+PROBES_ALONE = Missing(
+    "this entrant can release nothing but the probe images, and this needs the anonymizer itself",
+    "Enter it as a class or a command to have it attacked in full",
+)
 
 
 @dataclass
@@ -45,6 +51,7 @@ class Scorer:
     _sources: Mapping[type, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._bound: tuple[str, Referees] | None = None
         built = [build_metric(spec) for spec in [*self.suite.metrics, *self.extra]]
         self.metrics = list({metric.card.name: metric for metric in built}.values())
         # Now, not with each key: a file edited while this runs is not the code that runs.
@@ -52,8 +59,10 @@ class Scorer:
 
     @property
     def cards(self) -> tuple[MetricCard, ...]:
-        """Cards of all metrics, in the suite's order."""
-        return tuple(metric.card for metric in self.metrics)
+        """Cards of the risk and of all metrics, in the suite's order."""
+        cards = tuple(metric.card for metric in self.metrics)
+        risk = risk_card(cards)
+        return cards if risk is None else (risk, *cards)
 
     @cached_property
     def original(self) -> ImageSet:
@@ -64,26 +73,65 @@ class Scorer:
     def referees(self) -> Referees:
         """The suite's frozen models, and where metrics keep features."""
         referees = self.suite.referees(self.report)
-        return dataclasses.replace(referees, device=self.device, store=self.store, report=self.report)
+        return dataclasses.replace(
+            referees, photographs=self.photographs, device=self.device, store=self.store, report=self.report
+        )
+
+    def photographs(self, split: str) -> ImageSet:
+        """What an attacker has of a split: of the background people, the half that no entrant is given."""
+        images = self.suite.images(split, self.report)
+        return share_of(images, "attacker") if split == "background" else images
+
+    def referees_against(self, entrant: Entrant, seed: int, release: Release, settings: Settings) -> Referees:
+        """The same, with the entrant's copy and claims; one copy serves all metrics of a release."""
+        if self._bound is None or self._bound[0] != release.cell:
+            self._bound = release.cell, self._against(entrant, seed, release, settings)
+        return self._bound[1]
+
+    def _against(self, entrant: Entrant, seed: int, release: Release, settings: Settings) -> Referees:
+        salt, claim, copy = self.suite.facts.suite_hash, None, None
+        if entrant.facts.k_anonymity is not None:
+            group = load_note(self.store, release, "group", salt)
+            claim = KAnonymityClaim(entrant.facts.k_anonymity, group)
+        if entrant.facts.kind != "precomputed":
+            copy = OwnCopy(
+                entrant,
+                release.cell,
+                seed,
+                self.photographs,
+                self.referees.attackers,
+                salt,
+                settings,
+                self.store,
+                self.report,
+            )
+        return dataclasses.replace(self.referees, copy=copy, claim=claim)
 
     def key(self, metric: Metric, release: Release) -> str:
         """Content address of a score: suite, released pixels, metric with version and source, statistics."""
         settings = [statistics.LEVEL, statistics.RESAMPLES, statistics.SEED]
         card = [metric.card.name, metric.card.version, metric.card.weights, self._sources[type(metric)]]
-        return sha256_json([FORMAT, benchmark.__version__, self.suite.facts.suite_hash, release.sha256, card, settings])
+        whom = [release.sha256, release.cell if metric.card.needs_copy or metric.card.about_claim else ""]
+        return sha256_json([FORMAT, benchmark.__version__, self.suite.facts.suite_hash, whom, card, settings])
 
-    def known(self, release: Release) -> list[Scores] | None:
+    def known(self, entrant: Entrant, release: Release) -> list[Scores] | None:
         """All scores of a release, if all that can be had are kept already."""
-        found = [self._unavailable(metric, len(release)) or self._kept(metric, release) for metric in self.metrics]
+        found = [self._unavailable(metric, entrant, release) or self._kept(metric, release) for metric in self.metrics]
         whole = [scores for scores in found if scores is not None]
         return whole if len(whole) == len(found) else None
 
     def score(self, entrant: Entrant, seed: int, release: Release, settings: Settings) -> list[Scores]:
-        """Scores a release with every metric; what is kept already is not computed again."""
-        known = self.known(release)
-        if known is not None:
-            return known
-        return list(self._score_all(release, self.released(entrant, seed, release, settings)))
+        """Scores a release with every metric; what is kept already is not computed again.
+
+        Returns:
+            The risk, if there are attackers, then all metrics in the suite's order.
+        """
+        scores = self.known(entrant, release)
+        if scores is None:
+            scores = list(self._score_all(entrant, seed, release, settings))
+        cards = [metric.card for metric in self.metrics]
+        risk = risk_card(cards)
+        return scores if risk is None else [risk_of(risk, cards, scores, self.original), *scores]
 
     def released(self, entrant: Entrant, seed: int, release: Release, settings: Settings) -> ImageSet:
         """The released images, made again if somebody removed or damaged files of the store."""
@@ -97,29 +145,32 @@ class Scorer:
             )
         return found
 
-    def _score_all(self, release: Release, released: ImageSet) -> Iterator[Scores]:
+    def _score_all(self, entrant: Entrant, seed: int, release: Release, settings: Settings) -> Iterator[Scores]:
+        released = self.released(entrant, seed, release, settings)
         for metric in self.metrics:
-            scores = self._unavailable(metric, len(release)) or self._kept(metric, release)
+            scores = self._unavailable(metric, entrant, release) or self._kept(metric, release)
             if scores is None:
                 key = self.key(metric, release)
-                scores = self._scored(metric, released)
+                scores = self._scored(metric, released, self.referees_against(entrant, seed, release, settings))
                 unchanged = self.key(metric, release) == key  # nobody replaced the weights in between
                 if unchanged and scores.score.status not in ("failed", "unavailable"):
                     write_json(self.store.path("scores", f"{key}.json"), _as_json(scores))
             yield scores
 
-    def _unavailable(self, metric: Metric, count: int) -> Scores | None:
-        """The status of a metric that says it cannot be computed here."""
+    def _unavailable(self, metric: Metric, entrant: Entrant, release: Release) -> Scores | None:
+        """The status of a metric that cannot be computed on this machine, or not of this entrant."""
         missing = missing_of(metric)
+        if missing is None and metric.card.needs_copy and entrant.facts.kind == "precomputed":
+            missing = PROBES_ALONE
         if missing is None:
             return None
         name, reason, remedy = metric.card.name, missing.reason, missing.remedy
-        return Scores(Score(metric=name, status="unavailable", reason=reason, remedy=remedy, n=count))
+        return Scores(Score(metric=name, status="unavailable", reason=reason, remedy=remedy, n=len(release)))
 
-    def _scored(self, metric: Metric, released: ImageSet) -> Scores:
+    def _scored(self, metric: Metric, released: ImageSet, referees: Referees) -> Scores:
         """A score, or what went wrong inside a metric: it does not take the other numbers with it."""
         try:
-            return metric.score(self.original, released, self.referees)
+            return metric.score(self.original, released, referees)
         except AnonbenchError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary to a stranger's metric

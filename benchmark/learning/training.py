@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from benchmark.protocols import Progress, silent
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -104,19 +106,22 @@ def train(
     device: str = "cpu",
     validation: tuple[torch.Tensor, torch.Tensor] | None = None,
     progress: Progress = silent,
+    loss: Loss | None = None,
 ) -> nn.Module:
-    """Trains a classifier and returns it in evaluation mode, on the CPU, without gradients.
+    """Trains a network and returns it in evaluation mode, on the CPU, without gradients.
 
     Args:
         network: what to train; it is changed in place.
         images: uint8 ``[N, 3, H, W]``.
-        targets: int64 ``[N]``.
+        targets: int64 ``[N]``; with a ``loss`` of one's own, ``[N, ...]`` of any kind.
         recipe: how.
         seed: of shuffling, augmentation and dropout.
         device: where to compute.
         validation: images and targets for early stopping (``recipe.patience``).
         progress: told after every step how many images were seen.
+        loss: of outputs and targets of a batch; None is the cross-entropy with the recipe's smoothing.
     """
+    loss = loss or nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     network.to(device).to(memory_format=torch.channels_last)  # 1.7 times the speed of the default layout on CPUs
@@ -129,11 +134,8 @@ def train(
         for rows in _steps(torch.randperm(len(images), generator=generator), recipe.batch):
             batch = augment(images[rows].float() / 255, recipe, generator)
             batch = batch.to(device, memory_format=torch.channels_last)
-            loss = nn.functional.cross_entropy(
-                network(batch), targets[rows].to(device), label_smoothing=recipe.smoothing
-            )
             optimiser.zero_grad()
-            loss.backward()
+            loss(network(batch), targets[rows].to(device)).backward()
             optimiser.step()
             if recipe.schedule == "one-cycle":
                 scheduler.step()

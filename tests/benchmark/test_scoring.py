@@ -18,7 +18,7 @@ from benchmark.scoring import Scorer
 from benchmark.store import Store
 
 IMAGES = ImageSet(torch.zeros(2, 3, 16, 16, dtype=torch.uint8), ("a", "b"))
-RELEASE = Release("cell", "pixels", IMAGES.keys, ("x", "y"), 1.0, None, None, {}, reused=False)
+RELEASE = Release("cell", "pixels", IMAGES.keys, ("x", "y"), 1.0, None, None, {}, (), reused=False)
 
 
 class Metric:
