@@ -56,7 +56,8 @@ class Definition(Part):
 
     Attributes:
         manifest: pinned content hash of every split.
-        weights: pinned sha256 of every referee's file.
+        transfer, embedding, parrot: how the attackers' clear models are trained.
+        weights: pinned sha256 of every referee's and attacker's file.
         files: pinned sha256 of further files that metrics read, by file name.
     """
 
@@ -73,6 +74,9 @@ class Definition(Part):
     entrants: tuple[str, ...]
     recogniser: RefereePlan
     attribute_classifier: RefereePlan
+    transfer: RefereePlan
+    embedding: RefereePlan
+    parrot: RefereePlan
     manifest: dict[str, str] = {}
     weights: dict[str, str] = {}
     files: dict[str, str] = {}

@@ -18,9 +18,13 @@ from benchmark.learning.training import one_thread, train
 from benchmark.protocols import Referees, Report, quiet
 from benchmark.store import Store
 from benchmark.weights import locate
-from suites.definition import RefereePlan
+from suites.definition import Definition, RefereePlan
 
 RECOGNISER = "recogniser"
+ATTACKERS = ("transfer", "embedding", "parrot")
+"""Models of the attackers, trained on originals."""
+OF_BACKGROUND = "embedding"
+"""The one of them that learns the background people instead of the evaluated ones."""
 
 
 def train_referee(
@@ -80,6 +84,16 @@ def last_layer(network: nn.Module) -> str:
     return names[-1]
 
 
+def plans_of(definition: Definition) -> dict[str, RefereePlan]:
+    """How the recogniser and the attackers' models are trained, by name."""
+    return {name: getattr(definition, name) for name in (RECOGNISER, *ATTACKERS)}
+
+
+def learnable(images: ImageSet) -> bool:
+    """Whether a classifier of people can be trained: at least two of them are known."""
+    return images.identity is not None and len(images.identity.values.unique()) > 1
+
+
 def trained_and_kept(
     store: Store,
     plans: Mapping[str, RefereePlan],
@@ -92,9 +106,9 @@ def trained_and_kept(
 
     Args:
         store: where they are kept.
-        plans: ``recogniser`` and ``attribute``.
+        plans: ``recogniser``, the attackers' models, and ``attribute``.
         enrol: photographs of the evaluated people, empty where nobody is known.
-        background: labelled photographs of other people, empty where there are no attributes.
+        background: labelled photographs of other people, empty where there are none.
         device: torch device name.
         report: shows progress.
     """
@@ -105,10 +119,11 @@ def trained_and_kept(
         store.remember(path, lambda: train_referee(plan, images, labels, name, device, report))
         return load_classifier(name, path, device, remedy=f"Delete {path} and run the same command again.")
 
-    recogniser = None
-    if enrol.identity is not None and len(enrol):
-        recogniser = kept(RECOGNISER, plans[RECOGNISER], enrol, enrol.identity)
+    people = {}
+    for name in (RECOGNISER, *ATTACKERS):
+        images = background if name == OF_BACKGROUND else enrol
+        if images.identity is not None and learnable(images):
+            people[name] = kept(name, plans[name], images, images.identity)
     taught = background.attributes if len(background) else {}
-    return Referees(
-        recogniser, {name: kept(name, plans["attribute"], background, labels) for name, labels in taught.items()}
-    )
+    attributes = {name: kept(name, plans["attribute"], background, labels) for name, labels in taught.items()}
+    return Referees(people.pop(RECOGNISER, None), attributes, attackers=people)

@@ -17,7 +17,7 @@ from benchmark.records import SplitFacts, SuiteFacts, Weights
 from benchmark.registry import source_hash
 from benchmark.store import Store
 from suites.definition import Definition, People, describe, read_definition, weights_folder
-from suites.referees import RECOGNISER
+from suites.referees import ATTACKERS, RECOGNISER
 
 SPLITS = ("background", "enrol", "probe", "spare")
 
@@ -163,7 +163,8 @@ class RenderedSuite:
         """
         loaded = {name: self._referee(name, sha) for name, sha in self.definition.weights.items()}
         files = {name: self._file(name, sha) for name, sha in self.definition.files.items()}
-        return Referees(loaded.pop(RECOGNISER), loaded, files)
+        attackers = {name: loaded.pop(name) for name in ATTACKERS}
+        return Referees(loaded.pop(RECOGNISER), loaded, files, attackers)
 
     def _file(self, name: str, sha256: str) -> Path:
         path = self.weights / name

@@ -190,6 +190,11 @@ class KSamePixel:
 
     k: GroupSize = 5
 
+    @property
+    def k_anonymity(self) -> int:
+        """It claims that at least ``k`` people share every released image."""
+        return self.k
+
     def anonymize(self, images: ImageSet, controller: Controller) -> Released:
         """Releases one surrogate per group; note ``group`` is int64 ``[N]``.
 
@@ -214,6 +219,11 @@ class KSameEigen:
 
     k: GroupSize = 5
     components: Components = 0.95
+
+    @property
+    def k_anonymity(self) -> int:
+        """It claims that at least ``k`` people share every released image."""
+        return self.k
 
     def anonymize(self, images: ImageSet, controller: Controller) -> Released:
         """Releases one reconstructed surrogate per group; note ``group`` is int64 ``[N]``.

@@ -102,7 +102,7 @@ def summary(record: Record) -> str:
         if card.group not in seen and score is not None and score.value is not None:
             seen.add(card.group)
             value = f"{100 * score.value:.1f} %" if card.unit == "share" else f"{score.value:.2f} {card.unit}"
-            parts.append(f"{card.title} {value}")
+            parts.append(f"{card.title} {value}" + (f" by {score.by}" if score.by else ""))
     return f"{record.entry.name}: {', '.join(parts)}"
 
 

@@ -31,15 +31,28 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.body(features) + self.shortcut(features))
 
 
+class CosineHead(nn.Linear):
+    """Logits that are scaled cosines between features and one direction per class: features that compare by angle."""
+
+    def __init__(self, inputs: int, classes: int, scale: float) -> None:
+        super().__init__(inputs, classes, bias=False)
+        self.scale = scale
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """``[N, inputs]`` to ``[N, classes]``."""
+        return self.scale * nn.functional.linear(nn.functional.normalize(input), nn.functional.normalize(self.weight))
+
+
 class SmallResNet(nn.Module):
     """A residual network small enough to train on a laptop: stem of stride 2, one block per width, global mean.
 
     Args:
         classes: number of logits.
         width: channels after the stem; the blocks have 1, 2, 4 and 5 times as many.
+        cosine: scale of a head that compares by angle (see ``CosineHead``); 0 is a linear head.
     """
 
-    def __init__(self, classes: int, width: int = 24) -> None:
+    def __init__(self, classes: int, width: int = 24, cosine: float = 0.0) -> None:
         super().__init__()
         widths = (width, 2 * width, 4 * width, 5 * width)
         self.stem = nn.Sequential(nn.Conv2d(3, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
@@ -48,7 +61,7 @@ class SmallResNet(nn.Module):
             blocks.append(ResidualBlock(inputs, outputs, 1 if index == 0 else 2))
             inputs = outputs
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Linear(inputs, classes)
+        self.head = CosineHead(inputs, classes, cosine) if cosine else nn.Linear(inputs, classes)
 
     def stages(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Feature maps after the stem and after each block, ``[N, C, h, w]``."""
@@ -60,6 +73,43 @@ class SmallResNet(nn.Module):
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Features before the last layer: ``[N, 5 * width]``."""
         return self.stages(images)[-1].mean((2, 3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits ``[N, classes]``."""
+        logits: torch.Tensor = self.head(self.embed(images))
+        return logits
+
+
+class SmallPlain(nn.Module):
+    """A plain convolutional network: no shortcuts, pooled by maximum, mean and maximum at the end.
+
+    Args:
+        classes: number of logits.
+        width: channels of the first convolution; the others have 2, 4 and 6 times as many.
+    """
+
+    def __init__(self, classes: int, width: int = 24) -> None:
+        super().__init__()
+        blocks, inputs = [], 3
+        for index, outputs in enumerate((width, 2 * width, 4 * width, 6 * width)):
+            size, stride = (7, 2) if index == 0 else (3, 1)
+            convolution = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
+            blocks.append(nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU()))
+            inputs = outputs
+        self.blocks = nn.ModuleList(blocks)
+        self.head = nn.Linear(2 * inputs, classes)
+
+    def stages(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Feature maps after each block, ``[N, C, h, w]``."""
+        maps = [self.blocks[0]((images - 0.5) * 4)]
+        for block in self.blocks[1:]:
+            maps.append(block(nn.functional.max_pool2d(maps[-1], 2)))
+        return maps
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """Features before the last layer: ``[N, 12 * width]``."""
+        last = self.stages(images)[-1]
+        return torch.cat([last.mean((2, 3)), last.amax((2, 3))], 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits ``[N, classes]``."""
@@ -89,7 +139,7 @@ def stages(network: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
     Returns:
         One ``[N, C, h, w]`` per stage.
     """
-    if isinstance(network, SmallResNet):
+    if isinstance(network, SmallResNet | SmallPlain):
         return network.stages(images)
     maps = []
     assert isinstance(network.features, nn.Sequential)
@@ -102,7 +152,7 @@ def stages(network: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
 
 def embed(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Features before the last layer of a network of ``ARCHITECTURES``: float RGB in [0, 1] to ``[N, D]``."""
-    if isinstance(network, SmallResNet):
+    if isinstance(network, SmallResNet | SmallPlain):
         return network.embed(images)
     assert isinstance(network.classifier, nn.Sequential)
     assert isinstance(network.avgpool, nn.Module)
@@ -110,7 +160,11 @@ def embed(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     return features
 
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"small-resnet": SmallResNet, "convnext-base": _convnext_base}
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "small-resnet": SmallResNet,
+    "small-plain": SmallPlain,
+    "convnext-base": _convnext_base,
+}
 
 
 def build_network(name: str, classes: int, **params: Any) -> nn.Module:

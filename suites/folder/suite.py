@@ -21,7 +21,17 @@ from suites.definition import Definition, RefereePlan, describe, read_definition
 from suites.folder.data import FolderData, read_folder
 from suites.folder.datasets import DATA_HOME, DATASETS, load_dataset
 from suites.folder.split import split_folder
-from suites.referees import RECOGNISER, trained_and_kept
+from suites.referees import RECOGNISER, learnable, plans_of, trained_and_kept
+
+ATTACKERS_OF_PEOPLE = (
+    "static",
+    "transfer",
+    "embedding(network=mobilefacenet)",
+    "adaptive",
+    "reversal",
+    "k-anonymity",
+)
+"""Metrics of folders that say who is on a photograph."""
 
 PUBLISHED = "convnext-base"
 """The architecture whose recipe was published with MTF."""
@@ -75,12 +85,15 @@ class FolderSuite:
 
     @cached_property
     def metrics(self) -> Sequence[str]:
-        """Specs of the metrics: risk where people are known, F1 of every attribute, and the quality metrics."""
+        """Specs of the metrics: attackers where people are known, F1 of every attribute, and the quality metrics."""
         images = self._data.images
-        risk = ["static"] if images.identity is not None else []
-        useful = [str(Spec("f1", {"attribute": name})) for name in images.attributes]
-        always = [spec for spec in self.definition.metrics if risk or not _needs_recogniser(spec)]
-        return [*risk, *useful, *always]
+        known = images.identity is not None
+        attackers = list(ATTACKERS_OF_PEOPLE) if known else []
+        if known and learnable(self._splits["background"]):
+            attackers.insert(2, "embedding(network=background)")
+        useful = [str(Spec(family, {"attribute": name})) for family in ("f1", "f1-train") for name in images.attributes]
+        always = [spec for spec in self.definition.metrics if known or not _needs_recogniser(spec)]
+        return [*attackers, *useful, *always]
 
     def images(self, split: str, report: Report = quiet) -> ImageSet:
         """One of the splits; the folder is read once."""
@@ -99,7 +112,8 @@ class FolderSuite:
     def facts(self) -> SuiteFacts:
         """What a record says about the suite; its hash covers the photographs and the trained referees."""
         referees = self.referees(self._report)
-        models = [*([referees.recogniser] if referees.recogniser else []), *referees.attributes.values()]
+        recogniser = [referees.recogniser] if referees.recogniser else []
+        models = [*recogniser, *referees.attributes.values(), *referees.attackers.values()]
         weights = tuple(Weights(name=model.name, sha256=model.sha256) for model in models)
         splits = tuple(_split_facts(name, images) for name, images in self._splits.items())
         identity = [self.name, self.definition.version, self.definition.seed, self.size, RULE, list(self.metrics)]
@@ -143,10 +157,11 @@ def _plans(definition: Definition, architecture: str) -> dict[str, RefereePlan]:
     if architecture not in ARCHITECTURES:
         hint = did_you_mean(architecture, ARCHITECTURES)
         raise UsageError(f"--referee {architecture}: no architecture is called that.{hint}")
+    plans = {**plans_of(definition), "attribute": definition.attribute_classifier}
     if architecture == PUBLISHED:
         published = RefereePlan(architecture=PUBLISHED, recipe=asdict(MTF_RECIPE), pretrained="convnext-base-imagenet")
-        return {RECOGNISER: published, "attribute": published}
-    return {RECOGNISER: definition.recogniser, "attribute": definition.attribute_classifier}
+        plans |= {RECOGNISER: published, "attribute": published, "parrot": published.model_copy(update={"seed": 5})}
+    return plans
 
 
 class FolderFactory:
