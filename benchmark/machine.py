@@ -17,9 +17,13 @@ from benchmark.records import Machine
 
 
 def prepare_environment() -> None:
-    """Must run before torch is imported: waiting threads sleep instead of spinning on cores others could use."""
+    """Must run before torch and onnxruntime are imported.
+
+    Waiting threads sleep instead of spinning on cores others could use, and onnxruntime reports to nobody.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def available_cores() -> int:
@@ -147,7 +151,18 @@ def _gpus() -> tuple[str, ...]:
     return tuple(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
 
 
-DIRECT = ("torch", "torchvision", "numpy", "pandas", "pillow", "scikit-image", "scikit-learn", "opencv-python-headless")
+DIRECT = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "pillow",
+    "scikit-image",
+    "scikit-learn",
+    "deepface",
+    "onnxruntime",
+    "opencv-contrib-python-headless",
+)
 
 
 @cache

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from benchmark.board.load import Entrant
 from benchmark.board.numbers import counted
+from benchmark.board.standing import loud_flags
 from benchmark.records import Claims, Failure, Record
 
 
@@ -22,7 +23,7 @@ class Badge:
 def badges_of(entrant: Entrant) -> list[Badge]:
     """All badges of an entrant, the loudest first."""
     record = entrant.record
-    found = [*_status(record), *_claims(record.claims), *_nature(record)]
+    found = [*_status(record), *_flags(record), *_claims(record.claims), *_nature(record)]
     if len(entrant.runs) > 1:
         title = f"The row shows seed {record.seed}; the other seeds are on the entrant's page."
         found.append(Badge("quiet", counted(len(entrant.runs), "seed"), title))
@@ -63,6 +64,12 @@ def _status(record: Record) -> list[Badge]:
         lost = f"{coverage.n_failed} of {counted(coverage.n_expected, 'image')} failed"
         return [Badge("warn", "partial", f"{lost}. The denominator stays {coverage.n_expected}.")]
     return []
+
+
+def _flags(record: Record) -> list[Badge]:
+    """What makes the result no result, then what its scores object to."""
+    worst = [Badge("bad", name, text) for name, text in sorted(record.flags.items())]
+    return [*worst, *(Badge("warn", name, text) for name, text in loud_flags(record))]
 
 
 def _claims(claims: Claims) -> list[Badge]:

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from benchmark.board import numbers
-from benchmark.board.columns import Column, has_value
+from benchmark.board.columns import Column
 from benchmark.board.load import Entrant
+from benchmark.board.standing import comparable, has_value, is_flagged, muted
 from benchmark.board.tiers import Measured, tied_groups
 from benchmark.records import Score
 
 BAR_WIDTH = 96
 BAR_MARGIN = 3
+AT_LEAST = "at least"
+"""What the details of a missing risk call the largest one found."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Cell:
     tier: str = ""
     count: str = ""
     """The number of images where the value depends on it."""
+    note: str = ""
+    """Of the risk: whose it is, or how large it is at least."""
+    flag: str = ""
+    """Why the value does not count: ``too-weak``."""
     bar: Bar | None = None
 
 
@@ -80,13 +87,16 @@ class ColumnView:
     """By slug."""
     failed: frozenset[str]
     """Slugs of entrants that failed as a whole: they neither open a tied group nor stretch a scale."""
+    flagged: frozenset[str] = frozenset()
+    """Slugs of entrants whose result is no result: neither do they."""
 
     @classmethod
     def of(cls, column: Column, entrants: Sequence[Entrant]) -> ColumnView:
         """Reads the column in the main record of each entrant."""
         scores = {entrant.slug: column.read(entrant.record) for entrant in entrants}
         failed = frozenset(entrant.slug for entrant in entrants if entrant.record.status == "failed")
-        return cls(column, scores, failed)
+        flagged = frozenset(entrant.slug for entrant in entrants if is_flagged(entrant.record))
+        return cls(column, scores, failed, flagged)
 
     @property
     def unit(self) -> str:
@@ -111,13 +121,14 @@ class ColumnView:
 
     @cached_property
     def compared(self) -> dict[str, Score]:
-        """Scores with a value, by slug, of entrants that did not fail."""
-        return {slug: score for slug, score in self.scores.items() if has_value(score) and slug not in self.failed}
+        """Scores that count, by slug, of entrants that neither failed nor are flagged."""
+        out = self.failed | self.flagged
+        return {slug: score for slug, score in self.scores.items() if comparable(score) and slug not in out}
 
-    @property
+    @cached_property
     def empty(self) -> bool:
-        """Whether no entrant has a value."""
-        return not self.compared
+        """Whether no entrant that did not fail has a value."""
+        return not any(has_value(score) for slug, score in self.scores.items() if slug not in self.failed)
 
     @cached_property
     def absences(self) -> list[Absence]:
@@ -148,24 +159,39 @@ class ColumnView:
 
     def cell(self, slug: str) -> Cell:
         """The cell of one entrant."""
-        score = self.scores[slug]
+        score, flag = self.scores[slug], muted(self.scores[slug])
         if not has_value(score) or score.value is None:
-            return Cell(self.column.group, missing_word(score), title=why(score), status=score.status)
+            return Cell(
+                self.column.group, self.word(score), title=why(score), status=score.status, note=self.note(score)
+            )
         return Cell(
             self.column.group,
             numbers.with_unit(self.column.card, score.value),
             interval=self.interval(score),
-            title=behind(score),
-            sort=repr(score.value),
+            title=score.flags[flag] if flag else behind(score),
+            sort="" if flag else repr(score.value),
             tier=self.tiers.get(slug, ""),
             count=numbers.images(score.n) if self.column.card.per_count else "",
-            bar=self.bar(score),
+            note=self.note(score),
+            flag=flag,
+            bar=None if flag else self.bar(score),
         )
 
+    def word(self, score: Score) -> str:
+        """The word in place of a missing number; an entrant that some attackers never met has no rank."""
+        return "not ranked" if self.column.is_risk and score.status == "unavailable" else missing_word(score)
+
+    def note(self, score: Score) -> str:
+        """Of the risk: the attacker it is by, or the largest risk that was found."""
+        if has_value(score):
+            return f"by {short(score.by)}" if score.by else ""
+        least = score.details.get(AT_LEAST)
+        return "" if least is None else f"{AT_LEAST} {numbers.with_unit(self.column.card, least)}"
+
     def interval(self, score: Score) -> str:
-        """The bounds of the interval, or that there is none; costs have none by nature."""
+        """The bounds of the interval, or that there is none; costs and means have none by nature."""
         if score.interval is None:
-            return "" if self.column.group == "cost" else "no interval"
+            return "" if self.column.group == "cost" or self.column.mean_of else "no interval"
         return numbers.span(self.column.card, score.interval.low, score.interval.high)
 
     def bar(self, score: Score) -> Bar | None:
@@ -205,11 +231,17 @@ def reason_of(score: Score) -> str:
     return reason if reason.endswith((".", "!", "?")) else f"{reason}."
 
 
+def short(metric: str) -> str:
+    """A metric's name without its parameters: ``embedding`` of ``embedding(network=background)``."""
+    return metric.partition("(")[0]
+
+
 def behind(score: Score) -> str:
     """The denominators of a value."""
     people = f", {numbers.counted(score.n_clusters, 'person', 'people')}" if score.n_clusters else ""
     method = f"; {numbers.level_text(score.interval)}" if score.interval else ""
-    return f"{numbers.counted(score.n, 'image')}{people}{method}" if score.n else ""
+    attacker = f"by {score.by}: " if score.by else ""
+    return f"{attacker}{numbers.counted(score.n, 'image')}{people}{method}" if score.n else ""
 
 
 def _extent(score: Score) -> list[float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from benchmark.board.load import LoadedRecord
+from benchmark.board.standing import RISK, has_value
 from benchmark.records import Cost, Group, MetricCard, Record, Score
 from benchmark.specs import Spec
 
@@ -28,6 +29,13 @@ class Column:
     """The score of a record in this column; always one, if need be with a status that says why it has no value."""
     note: str = ""
     """What tells it from columns of the same title."""
+    mean_of: str = ""
+    """Of a mean over columns: the name they share, ``f1``."""
+
+    @property
+    def is_risk(self) -> bool:
+        """Whether it is the worst of the attackers."""
+        return self.card.name == RISK
 
     @property
     def title(self) -> str:
@@ -56,7 +64,7 @@ class Column:
 
 
 def columns_of(records: Sequence[LoadedRecord]) -> tuple[Column, ...]:
-    """All columns of ``records``: by group, then in the suite's order, costs last."""
+    """All columns of ``records`` but means: by group, the attackers first, then in the suite's order, costs last."""
     cards: dict[str, dict[Identity, MetricCard]] = {}
     counts: Counts = {}
     for record in (item.record for item in records):
@@ -67,7 +75,11 @@ def columns_of(records: Sequence[LoadedRecord]) -> tuple[Column, ...]:
                 counts.setdefault(identity(card), set()).add(score.n if card.per_count else 0)
     metrics = [column for rivals in cards.values() for column in _metric_columns(list(rivals.values()), counts)]
     columns = [*metrics, *_cost_columns(records)]
-    return tuple(sorted(columns, key=lambda column: GROUPS.index(column.group)))
+    return tuple(sorted(columns, key=lambda column: (GROUPS.index(column.group), _rank(column))))
+
+
+def _rank(column: Column) -> int:
+    return 0 if column.is_risk else 1 if column.card.rung else 2
 
 
 def identity(card: MetricCard) -> Identity:
@@ -75,9 +87,9 @@ def identity(card: MetricCard) -> Identity:
     return card.name, card.version, tuple(sorted(card.weights.items()))
 
 
-def has_value(score: Score) -> bool:
-    """Whether a score is a number that counts."""
-    return score.status == "ok" and score.value is not None
+def base_of(card: MetricCard) -> str:
+    """The name without its parameters: ``f1`` of ``f1(attribute=age)``."""
+    return card.name.partition("(")[0]
 
 
 def _metric_columns(rivals: Sequence[MetricCard], counts: Counts) -> list[Column]:

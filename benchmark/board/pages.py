@@ -10,16 +10,22 @@ from urllib.parse import quote
 
 from benchmark.board import badges, numbers
 from benchmark.board.cells import ColumnView
-from benchmark.board.columns import columns_of
+from benchmark.board.columns import identity
+from benchmark.board.ladder import ladder_of
 from benchmark.board.load import LoadedRecord, LoadedTable, Selection, select
+from benchmark.board.means import board_columns
 from benchmark.board.metric_pages import metric_pages
 from benchmark.board.panel import Panels
 from benchmark.board.pictures import Pictures
 from benchmark.board.rows import Row, rows_of
 from benchmark.board.scatter import scatter_data
+from benchmark.board.sections import sections_of
+from benchmark.board.standing import loud_flags, quiet_flags
 from benchmark.board.table import as_csv, as_json
 from benchmark.board.templating import rendered, with_neighbours
+from benchmark.board.tradeoffs import tradeoffs_of
 from benchmark.records import Machine, RunFacts, Score
+from benchmark.tradeoff import STRENGTHS
 
 
 def board_texts(
@@ -31,7 +37,7 @@ def board_texts(
         NothingComparable: there are no records to show.
     """
     selection = select(records)
-    views = [ColumnView.of(column, selection.entrants) for column in columns_of(selection.runs)]
+    views = [ColumnView.of(column, selection.entrants) for column in board_columns(selection.runs)]
     rows = rows_of(selection.entrants, views)
     panels = Panels.of(correlations, selection.suite.suite_hash, views)
     yield "index.html", rendered("index.html.j2", {"panels": panels, **_index(selection, views, rows)})
@@ -44,17 +50,22 @@ def board_texts(
 def _index(selection: Selection, views: Sequence[ColumnView], rows: Sequence[Row]) -> dict[str, Any]:
     runs = [item.record.run for item in selection.runs]
     shown = [row.entrant for row in rows if not row.failure]
+    tradeoffs, sections = tradeoffs_of(views, rows), sections_of(views)
     return {
         "root": "",
         "suite": selection.suite,
         "selection": selection,
         "views": views,
-        "groups": [(group, list(members)) for group, members in groupby(views, key=lambda view: view.column.group)],
+        "sections": sections,
+        "keys": [section.key for section in sections for _ in section.views],
+        "strengths": STRENGTHS,
         "lead": views[0].column,
-        "rows": [row for row in rows if not row.failure],
+        "rows": [row for row in rows if not row.failure and not row.flagged],
+        "flagged": [row for row in rows if row.flagged],
         "failed": [row for row in rows if row.failure],
         "families": sorted({row.entrant.record.entry.family for row in rows}),
-        "scatter": scatter_data(views, shown),
+        "scatter": scatter_data(views, shown, tradeoffs.fronts),
+        "tradeoffs": tradeoffs,
         "newest": max(item.record.created_utc for item in selection.runs),
         "seeds": sorted({item.record.seed for item in selection.runs}),
         "harness": _counts(harness_text(run) for run in runs),
@@ -85,6 +96,11 @@ def _entrant(selection: Selection, views: Sequence[ColumnView], row: Row, pictur
         "address": quote(entrant.main.address),
         "files": [name for name in files if (entrant.main.folder / name).is_file()],
         "groups": [(group, list(members)) for group, members in groupby(views, key=lambda view: view.column.group)],
+        "ladder": ladder_of(record),
+        "pages": {identity(view.column.card): view.column.href for view in reversed(views)},
+        "identity": identity,
+        "loud_flags": loud_flags(record),
+        "quiet_flags": quiet_flags(record),
         "pairs": [
             (pair.key, pictures.address(entrant.main, pair.original), pictures.address(entrant.main, pair.released))
             for pair in record.examples

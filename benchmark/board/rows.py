@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from benchmark.board.badges import Badge, badges_of, failure_text
 from benchmark.board.cells import Cell, ColumnView
-from benchmark.board.columns import has_value
 from benchmark.board.load import Entrant
+from benchmark.board.standing import comparable, is_flagged, place
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Row:
     """Why it failed; empty for entrants that did not fail."""
 
     @property
+    def flagged(self) -> bool:
+        """Whether its result is no result, so that it stands below those that are."""
+        return not self.failure and is_flagged(self.entrant.record)
+
+    @property
     def search(self) -> str:
         """What the text filter looks at."""
         entry = self.entrant.record.entry
@@ -36,22 +41,21 @@ class Row:
 
 
 def rows_of(entrants: Sequence[Entrant], views: Sequence[ColumnView]) -> list[Row]:
-    """All rows: by the first column with the best protection first, then without a value, then failed."""
+    """All rows: by the first column with the best protection first, then without a value, flagged, failed."""
     names = labels(entrants)
     return [_row(entrant, names[entrant.slug], views) for entrant in ordered(entrants, views[0])]
 
 
 def ordered(entrants: Sequence[Entrant], view: ColumnView) -> list[Entrant]:
-    """Entrants in the order of one column; those without a value by name at the end, failed ones last."""
+    """Entrants in the order of one column: those without a value that counts by name, then flagged, then failed ones."""
     sign = -1.0 if view.column.card.higher_is_better else 1.0
 
-    def place(entrant: Entrant) -> tuple[bool, bool, float, str, str]:
-        score = view.scores[entrant.slug]
-        value = sign * score.value if has_value(score) and score.value is not None else None
-        failed = entrant.record.status == "failed"
-        return failed, value is None, value or 0.0, entrant.record.entry.name, entrant.slug
+    def key(entrant: Entrant) -> tuple[int, bool, float, str, str]:
+        score, record = view.scores[entrant.slug], entrant.record
+        value = sign * score.value if comparable(score) and score.value is not None else None
+        return place(record), value is None, value or 0.0, record.entry.name, entrant.slug
 
-    return sorted(entrants, key=place)
+    return sorted(entrants, key=key)
 
 
 def labels(entrants: Sequence[Entrant]) -> dict[str, str]:

@@ -11,10 +11,12 @@ from urllib.parse import quote
 from benchmark.board.cells import ColumnView, measure
 from benchmark.board.load import Entrant
 from benchmark.board.numbers import SHARE, unit_text
+from benchmark.board.standing import is_flagged
 from benchmark.records import ParamValue
 
 Triple = tuple[float, float, float]
 """Value, low and high."""
+Fronts = dict[str, dict[str, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,25 @@ class Axis:
         }
 
 
-def scatter_data(views: Sequence[ColumnView], entrants: Sequence[Entrant]) -> dict[str, Any] | None:
-    """Axes and points, or None where the records hold no pair of privacy and something else to draw."""
-    drawn = [view for view in views if not view.empty]
+def scatter_data(views: Sequence[ColumnView], entrants: Sequence[Entrant], fronts: Fronts) -> dict[str, Any] | None:
+    """Axes and points, or None where the records hold no pair of privacy and something else to draw.
+
+    Args:
+        views: of all columns.
+        entrants: that did not fail; flagged ones are left out.
+        fronts: addresses of the front's members, by the columns across and up.
+    """
+    drawn = [view for view in views if view.compared]
     across = [axis_of(view) for view in drawn if view.column.group == "privacy"]
-    up = [*mean_axes(drawn), *(axis_of(v) for v in drawn if v.column.group in ("utility", "quality"))]
+    up = [axis_of(view) for view in drawn if view.column.group in ("utility", "quality")]
     if not across or not up:
         return None
+    shown = [entrant for entrant in entrants if not is_flagged(entrant.record)]
     return {
         "x": [axis.as_json() for axis in across],
         "y": [axis.as_json() for axis in up],
-        "families": _families([*across, *up], entrants),
+        "families": _families([*across, *up], shown),
+        "fronts": fronts,
     }
 
 
@@ -73,49 +83,8 @@ def axis_of(view: ColumnView) -> Axis:
         values={one.name: (one.value, one.low, one.high) for one in measured},
         anchors={name: low for name, (low, high) in view.anchor_bounds.items() if low == high},
         group=card.group,
+        intervals=not view.column.mean_of,
     )
-
-
-def mean_axes(views: Sequence[ColumnView]) -> list[Axis]:
-    """The mean over each set of utility columns that differ in a parameter alone: ``f1(attribute=...)``.
-
-    A mean has no interval: the columns share their images, so that their intervals cannot simply be combined.
-    """
-    families: dict[tuple[str, str, bool], list[ColumnView]] = defaultdict(list)
-    for view in views:
-        card = view.column.card
-        if card.group == "utility" and "(" in card.name:
-            families[card.name.split("(")[0], card.unit, card.higher_is_better].append(view)
-    return [_mean_axis(base, members) for (base, _, _), members in families.items() if len(members) > 1]
-
-
-def _mean_axis(base: str, members: Sequence[ColumnView]) -> Axis:
-    axes = [axis_of(view) for view in members]
-    slugs = [slug for slug in axes[0].values if all(slug in axis.values for axis in axes)]
-    names = [name for name in axes[0].anchors if all(name in axis.anchors for axis in axes)]
-    means = {slug: _mean([axis.values[slug][0] for axis in axes]) for slug in slugs}
-    return Axis(
-        key=f"mean:{base}",
-        title=f"Mean {base.upper() if len(base) < 4 else base} of {len(members)} {_parameter(members)}",
-        unit=axes[0].unit,
-        factor=axes[0].factor,
-        better=axes[0].better,
-        values={slug: (mean, mean, mean) for slug, mean in means.items()},
-        anchors={name: _mean([axis.anchors[name] for axis in axes]) for name in names},
-        group="utility",
-        intervals=False,
-    )
-
-
-def _parameter(members: Sequence[ColumnView]) -> str:
-    """``attributes`` where the columns are ``f1(attribute=...)``."""
-    inner = members[0].column.card.name.partition("(")[2]
-    name = inner.partition("=")[0]
-    return f"{name}s" if name.isidentifier() else "columns"
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _families(axes: Sequence[Axis], entrants: Sequence[Entrant]) -> list[dict[str, Any]]:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.board.columns import Column, columns_of, has_value
+from benchmark.board.columns import Column
 from benchmark.board.load import LoadedRecord, select
+from benchmark.board.means import board_columns
+from benchmark.board.standing import RISK, has_value
 from benchmark.records import Score
 
 Row = dict[str, Any]
@@ -18,8 +20,9 @@ Row = dict[str, Any]
 def board_table(records: Sequence[LoadedRecord]) -> pd.DataFrame:
     """One row per entrant and seed.
 
-    Columns: ``entrant``, ``slug``, ``family``, ``seed``, ``status``, ``control``, ``result_id``, then for each metric
-    ``<metric>.value``, ``.low``, ``.high``, ``.status``, ``.n``, ``.n_clusters`` and ``<metric>.anchor.<anchor>``.
+    Columns: ``entrant``, ``slug``, ``family``, ``seed``, ``status``, ``control``, ``result_id``, ``flags`` (what makes a
+    row no result, names joined by ``;``), then for each metric ``<metric>.value``, ``.low``, ``.high``, ``.status``,
+    ``.n``, ``.n_clusters`` and ``<metric>.anchor.<anchor>``; the risk has ``risk.by``, the attacker it is by, as well.
     Shares are 0..1. A missing number is missing, and ``.status`` says why.
 
     Raises:
@@ -36,20 +39,24 @@ def as_csv(records: Sequence[LoadedRecord]) -> str:
 
 
 def as_json(records: Sequence[LoadedRecord]) -> str:
-    """The suite, the cards of its metrics and the rows of :func:`board_table` as JSON; missing numbers are null."""
+    """The suite, the cards of its metrics and the rows of :func:`board_table` as JSON; missing numbers are null.
+
+    ``attackers`` has what is behind the risk: other numbers of each attacker, what was refused, and flags of scores.
+    """
     selection = select(records)
-    columns = columns_of(selection.runs)
+    columns = board_columns(selection.runs)
     body = {
         "suite": {key: getattr(selection.suite, key) for key in ("name", "version", "suite_hash", "title")},
         "metrics": {column.key: column.card.model_dump(mode="json") for column in columns},
         "rows": _rows(records),
+        "attackers": [part for run in selection.runs for part in _attackers(run)],
     }
     return json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _rows(records: Sequence[LoadedRecord]) -> list[Row]:
     runs = select(records).runs
-    columns = columns_of(runs)
+    columns = board_columns(runs)
     anchors = {column.key: _anchor_names(column, runs) for column in columns}
     return [_row(run, columns, anchors) for run in runs]
 
@@ -64,10 +71,25 @@ def _row(run: LoadedRecord, columns: Sequence[Column], anchors: dict[str, list[s
         "status": record.status,
         "control": record.entry.control,
         "result_id": record.result_id,
+        "flags": ";".join(sorted(record.flags)),
     }
     for column in columns:
         row |= _numbers(column, column.read(record), anchors[column.key])
     return row
+
+
+def _attackers(run: LoadedRecord) -> list[Row]:
+    """Scores of attackers and of the risk that say more than a row has room for."""
+    rungs = {card.name for card in run.record.metrics if card.rung or card.name == RISK}
+    parts = [(score, {name: getattr(score, name) for name in _MORE}) for score in run.record.scores]
+    return [
+        {"slug": run.slug, "seed": run.record.seed, "metric": score.metric, **more}
+        for score, more in parts
+        if score.metric in rungs and any(more.values())
+    ]
+
+
+_MORE = ("details", "refused", "flags")
 
 
 def _numbers(column: Column, score: Score, anchors: Sequence[str]) -> Row:
@@ -80,6 +102,8 @@ def _numbers(column: Column, score: Score, anchors: Sequence[str]) -> Row:
         "n": score.n,
         "n_clusters": score.n_clusters,
     }
+    if column.is_risk:
+        numbers["by"] = score.by
     numbers |= {f"anchor.{name}": score.anchors.get(name) for name in anchors}
     return {f"{column.key}.{name}": value for name, value in numbers.items()}
 

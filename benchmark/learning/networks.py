@@ -160,6 +160,20 @@ def embed(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     return features
 
 
+def with_more_classes(network: nn.Module, extra: int) -> nn.Module:
+    """Gives the last linear layer ``extra`` outputs more, all zero at first; the network is changed in place."""
+    name = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)][-1]
+    last = network.get_submodule(name)
+    assert isinstance(last, nn.Linear)
+    last.out_features += extra
+    for kind in ("weight", "bias"):
+        values = getattr(last, kind)
+        if values is not None:
+            more = values.new_zeros(extra, *values.shape[1:])
+            setattr(last, kind, nn.Parameter(torch.cat([values.detach(), more])))
+    return network
+
+
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "small-resnet": SmallResNet,
     "small-plain": SmallPlain,

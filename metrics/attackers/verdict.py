@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+
 from benchmark.images import ImageSet
 from benchmark.protocols import Scores
-from benchmark.records import MetricCard
-from metrics.attackers.matching import Matches
+from benchmark.records import MetricCard, Score
+from benchmark.risk import TOO_WEAK
+from benchmark.statistics import mean_scores
+from metrics.attackers.closed_set import average_precision, person_similarity, standing
+from metrics.attackers.matching import Matches, checked
+from metrics.attackers.verification import FARS, PairTable, auc, d_sys, d_sys_floor, eer, held_out_tar
+
+FLOOR = 0.5
+"""What an attacker must find on originals, as a share of what there is to find above chance, for its failure on released
+images to mean anything: an attacker that misses every other clear photograph says little about anonymization."""
+BELOW_CHANCE = "below-chance"
+RANKS = (5, 10)
 
 
 def verdict(
@@ -20,6 +32,9 @@ def verdict(
 ) -> Scores:
     """Scores an attacker.
 
+    Ties count as if broken at random. A missing image counts as identified, an undetected one as a guess, a probe whose
+    person is not in the gallery as not found.
+
     Args:
         card: of the attacker.
         original: the probes, with identities.
@@ -29,6 +44,91 @@ def verdict(
         details: further numbers to show.
 
     Returns:
-        Closed-set top-1 with anchors ``chance`` and ``originals``.
+        Closed-set top-1 with anchors ``chance`` and ``originals``; in its details ``rank-5``, ``rank-10``, ``mAP``, ``EER``,
+        ``AUC``, both ``on originals``, ``TAR@FAR=...`` (or a reason in ``refused``), ``D_sys`` and ``D_sys floor``, and how
+        many probes were ``undetected`` or ``missing``, if any were.
+
+    Raises:
+        ValueError: the originals name nobody, or matches do not fit them, or similarities are NaN or +inf.
     """
-    raise NotImplementedError
+    if original.identity is None:
+        raise ValueError(
+            f"{card.name}: the originals name no identities; return nobody_known(...) instead of a verdict"
+        )
+    truth, people = original.identity.values, len(original.identity.classes)
+    found, clean = checked(found, truth), checked(clean, truth)
+    missing = ~released.delivered
+    closed = _closed_set(found, truth, missing, people)
+    anchors = {
+        "chance": 1 / len(found.owner.unique()),
+        "originals": float(standing(person_similarity(clean, people), truth).credit(1).mean()),
+    }
+    pairs, refused = _verification(found, clean, truth, missing)
+    hit = closed.pop("rank-1")
+    means = {name: float(credit.mean()) for name, credit in closed.items()}
+    scores = mean_scores(
+        card.name,
+        hit,
+        original,
+        anchors=anchors,
+        details={**means, **pairs, **_absent(found, missing), **(details or {})},
+        refused=refused,
+    )
+    return Scores(scores.score.model_copy(update={"flags": _flags(scores.score)}), scores.per_image)
+
+
+def nobody_known(metric: str, n: int) -> Scores:
+    """The score of an attacker on ``n`` images that show nobody known."""
+    reason = "the data name no identities, so nobody can be re-identified"
+    return Scores(Score(metric=metric, status="not-applicable", reason=reason, n=n))
+
+
+def _closed_set(found: Matches, truth: torch.Tensor, missing: torch.Tensor, people: int) -> dict[str, torch.Tensor]:
+    """Credit per probe by name of the number, float64 ``[N]``."""
+    place = standing(person_similarity(found, people), truth)
+    candidates = len(found.owner.unique())
+    credits = {f"rank-{k}": place.credit(k) for k in (1, *RANKS) if k == 1 or candidates > k}
+    credits["mAP"] = average_precision(found, truth)
+    return {name: credit.masked_fill(missing, 1.0) for name, credit in credits.items()}
+
+
+def _verification(
+    found: Matches, clean: Matches, truth: torch.Tensor, missing: torch.Tensor
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Open-set numbers by name, and why others are refused."""
+    released, originals = PairTable.of(found, truth, missing), PairTable.of(clean, truth)
+    parts = {"": released.pairs, " on originals": originals.pairs}
+    numbers = {f"{name}{of}": f(p) for of, p in parts.items() if p for name, f in (("EER", eer), ("AUC", auc))}
+    if not released.pairs:
+        reason = "no pairs of one person, or none of two, can be compared"
+        return numbers, dict.fromkeys(("EER", "AUC", "D_sys", *map(_tar, FARS)), reason)
+    linked = {"D_sys": d_sys(released.pairs), "D_sys floor": d_sys_floor(released.pairs)}
+    accepted = held_out_tar(released, originals, truth, clean.owner)
+    tar = {_tar(far): value for far, value in accepted.tar.items()}
+    return {**numbers, **tar, **linked}, {_tar(far): reason for far, reason in accepted.refused.items()}
+
+
+def _tar(far: float) -> str:
+    return f"TAR@FAR={far:g}"
+
+
+def _absent(found: Matches, missing: torch.Tensor) -> dict[str, float]:
+    counts = {"undetected": int((~found.detected & ~missing).sum()), "missing": int(missing.sum())}
+    return {name: float(count) for name, count in counts.items() if count}
+
+
+def _flags(score: Score) -> dict[str, str]:
+    """What keeps the score from being ranked by: an attacker that is too weak, or worse than guessing."""
+    chance, originals = score.anchors["chance"], score.anchors["originals"]
+    found = {}
+    if originals - chance < FLOOR * (1 - chance) or chance == 1:
+        found[TOO_WEAK] = (
+            f"It names {originals:.1%} of the originals where guessing names {chance:.1%}: less than {FLOOR:.0%} of what "
+            "there is to find, so its failure on released images says nothing."
+        )
+    if score.interval is not None and score.interval.high < chance:
+        found[BELOW_CHANCE] = (
+            f"It names at most {score.interval.high:.1%} where guessing names {chance:.1%}: the attack, or the labels, "
+            "must be wrong."
+        )
+    return found

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from anonymizers.conventional.landmarks import ARCFACE_TEMPLATE, canonical, detect, find_landmarks
+from anonymizers.conventional.landmarks import find_landmarks
 from anonymizers.conventional.mask import Mask
 from benchmark.errors import EnvironmentProblem
+from benchmark.faces import ARCFACE_TEMPLATE, canonical, detect
 from benchmark.images import ImageSet
 from benchmark.protocols import Controller
 from benchmark.weights import REGISTRY

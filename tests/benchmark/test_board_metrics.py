@@ -91,7 +91,7 @@ def test_metrics_are_chained_and_linked_from_index_and_entrants(tmp_path: Path) 
     put(tmp_path, measured("blur", score(DISTANCE["name"], 2.0)))
     pages = texts(tmp_path)
     metrics = {name for name in pages if name.startswith("metrics/")}
-    assert len(metrics) == len(CARDS) + 1 + 2, "costs have pages, too"
+    assert len(metrics) == len(CARDS) + 2 + 2, "means and costs have pages, too"
     for name, prefix in (("index.html", ""), ("entrants/blur.html", "../")):
         links = {attrs.get("href") or "" for tag, attrs in Tags(pages[name]).tags if tag == "a"}
         assert {prefix + page.replace("=", "%3D") for page in metrics} == {
@@ -160,7 +160,7 @@ def test_an_entrant_without_a_value_opens_no_column(tmp_path: Path) -> None:
     put(tmp_path, measured("all", score(DISTANCE["name"], 2.0)))
     values = [name for name in board_table(load_records(tmp_path)).columns if name.endswith(".value")]
     assert values.count("fid(features=own).value") == 1
-    assert len(values) == len(CARDS) + 1 + 2
+    assert len(values) == len(CARDS) + 2 + 2
 
 
 def test_a_card_that_cannot_name_its_missing_weights_opens_no_column(tmp_path: Path) -> None:

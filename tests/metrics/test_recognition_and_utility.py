@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,12 +14,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 from torch import nn
 
+from benchmark.errors import UsageError
 from benchmark.images import ImageSet, Labels
 from benchmark.learning.classifier import Architecture, Classifier
-from benchmark.protocols import Referees
+from benchmark.protocols import Referees, Scores
 from benchmark.records import Score
-from metrics.recognition import Static
-from metrics.utility import F1, confusion_cells, f1_of_resample, macro_f1
+from metrics.attackers.recognition import Static
+from metrics.judge_protocol import NO_CLASS, in_classes_of, placed
+from metrics.utility import F1, chance_f1, confusion_cells, f1_of_resample, macro_f1
 
 STEP = 10
 
@@ -169,7 +173,101 @@ def test_f1_of_an_unknown_attribute_is_not_applicable(referees: Referees) -> Non
 
 def test_card_names_the_attribute() -> None:
     card = F1("skin_tone").card
-    assert (card.name, card.title) == ("f1(attribute=skin_tone)", "F1 skin tone")
+    assert (card.name, card.title, card.version) == ("f1(attribute=skin_tone)", "F1 skin tone", 2)
+    assert (card.group, card.higher_is_better, card.referees) == ("utility", True, ("skin_tone",))
+
+
+def test_a_private_attribute_turns_direction_and_group() -> None:
+    card = F1("gender", purpose="private").card
+    assert (card.name, card.title) == ("f1(attribute=gender, purpose=private)", "F1 gender, private")
+    assert (card.group, card.higher_is_better) == ("privacy", False)
+
+
+def lossy(
+    truth: Sequence[int], released: Sequence[int], lost: Sequence[bool], purpose: Literal["utility", "private"]
+) -> Scores:
+    original = labelled_set(truth, truth, 4)
+    made = dataclasses.replace(original.with_images(pictures(released)), missing=torch.tensor(lost))
+    return F1("mood", purpose=purpose).score(original, made, Referees(attributes={"mood": reader(names(4))}))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.booleans()), min_size=1, max_size=40))
+def test_missing_images_count_as_wrong_where_utility_is_asked_for(rows: list[tuple[int, int, bool]]) -> None:
+    truth, released, lost = (list(part) for part in zip(*rows, strict=True))
+    scores = lossy(truth, released, lost, "utility")
+    predicted = [NO_CLASS if gone else answer for answer, gone in zip(released, lost, strict=True)]
+    classes = sorted({*truth, *predicted} - {NO_CLASS})
+    expected = f1_score(truth, predicted, labels=classes, average="macro", zero_division=0)
+    assert scores.score.value == pytest.approx(expected, abs=1e-12)
+    assert scores.score.details == ({"missing images": sum(lost)} if any(lost) else {})
+    hits = [float(one == other) for one, other in zip(truth, predicted, strict=True)]
+    assert scores.per_image["f1(attribute=mood)"].tolist() == hits
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.booleans()), min_size=1, max_size=40))
+def test_missing_images_count_as_read_where_the_attribute_is_private(rows: list[tuple[int, int, bool]]) -> None:
+    truth, released, lost = (list(part) for part in zip(*rows, strict=True))
+    predicted = [one if gone else answer for one, answer, gone in zip(truth, released, lost, strict=True)]
+    assert lossy(truth, released, lost, "private").score.value == pytest.approx(sklearn_f1(truth, predicted), abs=1e-12)
+
+
+def test_an_entrant_that_releases_nothing_has_no_utility_and_no_privacy() -> None:
+    truth = [0, 1, 2, 3] * 5
+    values = [lossy(truth, truth, [True] * 20, purpose).score.value for purpose in ("utility", "private")]
+    assert values == [0, 1]
+
+
+def test_chance_is_what_many_uniform_guesses_score() -> None:
+    truth = torch.tensor([0] * 70 + [1] * 20 + [2] * 10).repeat(2000)
+    guesses = torch.randint(0, 4, truth.shape, generator=torch.Generator().manual_seed(1))
+    expected = f1_score(truth, guesses, labels=range(4), average="macro", zero_division=0)
+    assert chance_f1(truth, 4) == pytest.approx(expected, abs=2e-3)
+    assert chance_f1(torch.tensor([0, 1, 2, 3]), 4) == 0.25
+
+
+def test_chance_stands_beside_the_value() -> None:
+    truth = [0] * 3 + [1]
+    assert mood(truth, truth, truth, 2).anchors["chance"] == pytest.approx((0.75 / 1.25 + 0.25 / 0.75) / 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stranger:
+    """A judge from outside, with class names, an order and a blind spot of its own."""
+
+    classes: tuple[str, ...] = ("YES", "Perhaps", "No")
+    weights: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def predictions(self, images: torch.Tensor, landmarks: torch.Tensor | None) -> torch.Tensor:
+        return torch.tensor([0, 1, 2, -1, 0])
+
+
+def test_classes_of_a_judge_are_found_by_name() -> None:
+    labels = Labels(torch.tensor([0, 1]), ("no", "yes"))
+    table = in_classes_of(labels, Stranger())
+    assert table.tolist() == [1, NO_CLASS, 0]
+    answers = Stranger().predictions(torch.empty(5), None)
+    assert placed(answers, table).tolist() == [1, NO_CLASS, 0, NO_CLASS, 1]
+
+
+def test_a_judge_that_does_not_know_a_class_is_refused() -> None:
+    labels = Labels(torch.tensor([0, 1]), ("no", "maybe"))
+    with pytest.raises(UsageError, match=r"does not know the class 'maybe'.*judge=suite"):
+        in_classes_of(labels, Stranger())
+
+
+def test_the_suite_has_no_part_in_a_judge_from_outside() -> None:
+    metric = F1("gender", judge="deepface")
+    card = metric.card
+    assert (card.name, card.title) == ("f1(attribute=gender, judge=deepface)", "F1 gender, deepface")
+    assert card.referees == ()
+    original = ImageSet(pictures([0, 1]), keys(2), None, {"gender": Labels(torch.tensor([0, 1]), ("Man", "Woman"))})
+    lacking = metric.missing()
+    if lacking is None:
+        pytest.skip("deepface's weights are here, so nothing is missing")
+    score = metric.score(original, original, Referees()).score
+    assert (score.status, score.reason, score.remedy) == ("unavailable", lacking.reason, lacking.remedy)
 
 
 def test_resamples_without_a_rare_class_do_not_count() -> None:

@@ -1,10 +1,11 @@
-// Sorting, filters and group toggles. The table is complete without this script.
+// Sorting, filters and hidden columns. The table is complete without this script.
 "use strict";
 (() => {
   const table = document.getElementById("board");
   if (!table) return;
-  const body = table.tBodies[0];
-  const rows = [...body.rows];
+  // Flagged rows have a body of their own below the others and stay there.
+  const bodies = [...table.querySelectorAll("tbody.ordered")];
+  const rows = bodies.flatMap((body) => [...body.rows]);
   const headers = [...table.querySelectorAll("th[data-sort]")];
   const tierBy = document.getElementById("tier-by");
   const status = document.getElementById("shown");
@@ -35,7 +36,7 @@
     const index = Number(header.dataset.index);
     for (const other of headers) other.removeAttribute("aria-sort");
     header.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-    body.append(...[...rows].sort(compare(index, ascending ? 1 : -1)));
+    for (const body of bodies) body.append(...[...body.rows].sort(compare(index, ascending ? 1 : -1)));
     showTiers(header, index);
   }
 
@@ -72,9 +73,19 @@
   family.addEventListener("change", filter);
   filter();
 
-  for (const box of controls.querySelectorAll("input[data-group]")) {
-    const apply = () => table.classList.toggle(`hide-${box.dataset.group}`, !box.checked);
-    box.addEventListener("change", apply);
-    apply();
+  const boxes = [...controls.querySelectorAll("input[data-section]")];
+  const hidden = document.getElementById("hidden-columns");
+  const heads = [...table.querySelectorAll("tr.heads > th")];
+
+  function showColumns() {
+    for (const box of boxes) {
+      for (const cell of table.querySelectorAll(`[data-s="${box.dataset.section}"]`)) cell.hidden = !box.checked;
+    }
+    const left = heads.filter((head) => !head.hidden).length;
+    for (const cell of table.querySelectorAll("td.message")) cell.colSpan = Math.max(left, 1);
+    const names = boxes.filter((box) => !box.checked).map((box) => box.dataset.titles);
+    hidden.textContent = names.length ? `Hidden until checked: ${names.join(", ")}` : "";
   }
+  for (const box of boxes) box.addEventListener("change", showColumns);
+  showColumns();
 })();

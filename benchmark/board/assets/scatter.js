@@ -32,7 +32,8 @@
     array: triples.map((t) => t[2] - t[0]), arrayminus: triples.map((t) => t[0] - t[1]),
   });
 
-  function trace(family, index, x, y, palette) {
+  function trace(family, index, x, y, palette, ink) {
+    const front = new Set((data.fronts[x.key] || {})[y.key] || []);
     const points = family.points.filter((p) => p.values[x.key] && p.values[y.key]);
     const xs = points.map((p) => p.values[x.key]), ys = points.map((p) => p.values[y.key]);
     const tint = palette[index % palette.length];
@@ -43,7 +44,9 @@
       customdata: points.map((p) => p.href), hovertemplate: "%{text}<extra></extra>",
       line: { color: tint, width: 1.5 },
       marker: {
-        color: tint, size: 8, symbol: SYMBOLS[Math.floor(index / palette.length + index) % SYMBOLS.length],
+        color: tint, symbol: SYMBOLS[Math.floor(index / palette.length + index) % SYMBOLS.length],
+        size: points.map((p) => (front.has(p.href) ? 12 : 8)),
+        line: { color: ink, width: points.map((p) => (front.has(p.href) ? 2 : 0)) },
       },
     };
   }
@@ -82,7 +85,7 @@
     const ink = colour("--ink"), muted = colour("--muted"), rule = colour("--rule"), paper = colour("--paper");
     const dark = colour("--scheme") === "rgb(0, 0, 0)";
     const palette = dark ? DARK : LIGHT;
-    const traces = data.families.map((family, i) => trace(family, i, x, y, palette)).filter((t) => t.x.length);
+    const traces = data.families.map((family, i) => trace(family, i, x, y, palette, ink)).filter((t) => t.x.length);
     const axis = { gridcolor: rule, linecolor: muted, zeroline: false, showline: true, ticks: "outside",
       tickcolor: muted, automargin: true };
     const narrow = figure.clientWidth < 600;

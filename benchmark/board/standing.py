@@ -1,0 +1,52 @@
+"""Who may be ranked by what: results that are no results, values that mean nothing, and the name of the risk."""
+
+from __future__ import annotations
+
+from benchmark.records import Record, Score
+
+RISK = "risk"
+"""As ``benchmark.risk`` names it; a board is rendered without what that module needs."""
+MUTED = ("too-weak", "below-chance")
+"""Flags of a score that take it out of the comparison; other flags are badges of the entrant."""
+
+
+def has_value(score: Score) -> bool:
+    """Whether a score is a number that counts."""
+    return score.status == "ok" and score.value is not None
+
+
+def muted(score: Score) -> str:
+    """The flag that takes a value out of the comparison, or empty."""
+    return next((word for word in MUTED if word in score.flags), "")
+
+
+def comparable(score: Score) -> bool:
+    """Whether a score is a number that others may be held against."""
+    return has_value(score) and not muted(score)
+
+
+def is_flagged(record: Record) -> bool:
+    """Whether a record's result is no result: it never stands above one that is."""
+    return bool(record.flags)
+
+
+def place(record: Record) -> int:
+    """0 for results, 1 for flagged ones below them, 2 for failures at the end."""
+    return 2 if record.status == "failed" else int(is_flagged(record))
+
+
+def loud_flags(record: Record) -> list[tuple[str, str]]:
+    """Flags of scores that speak about the entrant rather than about one value, as short name and sentence."""
+    return [(name, text) for name, text in score_flags(record) if name.partition(":")[0] not in MUTED]
+
+
+def quiet_flags(record: Record) -> list[tuple[str, str]]:
+    """Flags of scores that take one value out of the comparison; the risk repeats those of its attackers."""
+    return [(name, text) for name, text in score_flags(record) if name in MUTED]
+
+
+def score_flags(record: Record) -> list[tuple[str, str]]:
+    """Flags of all scores, as short name and sentence with the metric's title."""
+    titles = {card.name: card.title for card in record.metrics}
+    found = [(name, f"{titles[score.metric]}: {text}") for score in record.scores for name, text in score.flags.items()]
+    return sorted(found)
