@@ -34,31 +34,67 @@ def test_every_default_entrant_has_a_record_of_the_current_suite(records: dict[s
     assert {record.status for record in records.values()} == {"ok"}
 
 
-def test_the_controls_land_where_they_must(records: dict[str, Record]) -> None:
-    for record, anchor in ((records["identity"], "originals"), (records["black"], "chance")):
-        risk = record.score("static")
+def value_of(record: Record, metric: str) -> float:
+    score = record.score(metric)
+    assert score is not None
+    assert score.value is not None, f"{record.entry.name} {metric}: {score.reason}"
+    return score.value
+
+
+def rungs_of(record: Record) -> list[str]:
+    return [card.name for card in record.metrics if card.rung]
+
+
+def test_the_ladder_is_whole(records: dict[str, Record]) -> None:
+    for record in records.values():
+        rungs = {card.rung for card in record.metrics} - {""}
+        assert rungs == {"static", "transfer", "embedding", "adaptive", "reversal"}
+
+
+def test_risk_is_the_worst_of_the_ladder_by_name(records: dict[str, Record]) -> None:
+    for record in records.values():
+        values = {name: value_of(record, name) for name in rungs_of(record)}
+        risk = record.score("risk")
         assert risk is not None
-        assert risk.value == pytest.approx(risk.anchors[anchor])
+        assert risk.value == max(values.values()) == values[risk.by]
+        assert not risk.flags, "an attacker too weak on originals is no attacker"
+
+
+@pytest.mark.parametrize(("control", "anchor"), [("identity", "originals"), ("black", "chance")])
+def test_the_controls_land_where_they_must(records: dict[str, Record], control: str, anchor: str) -> None:
+    for rung in rungs_of(records[control]):
+        score = records[control].score(rung)
+        assert score is not None
+        assert score.value == pytest.approx(score.anchors[anchor])
+    assert set(records[control].flags) == {"no-op" if control == "identity" else "constant"}
+
+
+def test_only_controls_are_flagged(records: dict[str, Record]) -> None:
+    assert {name for name, record in records.items() if record.flags} == {"identity", "black"}
+
+
+def test_utility_of_originals_is_high(records: dict[str, Record]) -> None:
     floors = {"gender": 0.93, "age": 0.93, "skin_tone": 0.95, "expression": 0.85}
     for attribute, floor in floors.items():
-        score = records["identity"].score(f"f1(attribute={attribute})")
-        assert score is not None
-        assert score.value is not None
-        assert score.value >= floor
-    clean = records["identity"].score("static")
-    assert clean is not None
-    assert clean.value is not None
-    assert clean.value >= 0.95
+        assert value_of(records["identity"], f"f1(attribute={attribute})") >= floor
+    assert value_of(records["identity"], "static") >= 0.95
+
+
+def test_a_blur_that_blinds_the_static_attacker_does_not_blind_the_adaptive_one(records: dict[str, Record]) -> None:
+    blurs = [record for record in records.values() if record.entry.family in ("blur", "gaussian-blur")]
+    blinding = [record for record in blurs if value_of(record, "static") < 0.2]
+    assert blinding
+    for record in blinding:
+        assert value_of(record, "adaptive") >= 0.7, record.entry.name
 
 
 def test_k_same_keeps_its_promise(records: dict[str, Record]) -> None:
     for name, record in records.items():
         if record.entry.family.startswith("ksame"):
-            risk = record.score("static")
-            assert risk is not None
-            assert risk.value is not None
-            # One surrogate for at least k people: at most one of them can be named.
-            assert risk.value <= 1 / int(record.entry.params["k"]) + 1e-9, name
+            k = int(record.entry.params["k"])
+            # One surrogate for at least k people: at most one of them can be named, whoever asks.
+            assert value_of(record, "risk") <= 1 / k + 1e-9, name
+            assert value_of(record, "k-anonymity") >= k
 
 
 def test_metrics_against_the_panel_are_of_the_current_suite() -> None:

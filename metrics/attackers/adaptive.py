@@ -15,7 +15,8 @@ from benchmark.kept import Tensors, kept
 from benchmark.learning.classifier import Classifier
 from benchmark.learning.training import one_thread
 from benchmark.protocols import Referees, Scores
-from benchmark.records import MetricCard, Score
+from benchmark.records import MetricCard
+from metrics.answers import not_applicable
 from metrics.attackers.learn_bits import Bits
 from metrics.attackers.learn_network import Network
 from metrics.attackers.learn_pixels import Pixels
@@ -41,7 +42,7 @@ class Adaptive:
     every: int = 6
     photographs: int = 4000
     shown: int = 2400
-    others: int = 80
+    others: int = 40
 
     @property
     def card(self) -> MetricCard:
@@ -87,12 +88,12 @@ class Adaptive:
             return nobody_known(name, len(original))
         if recogniser is None or copy is None or referees.photographs is None:
             lacking = "recogniser" if recogniser is None else "copy of the entrant" if copy is None else "photographs"
-            return _not_applicable(name, f"the attacker has no {lacking} to learn with", len(original))
+            return not_applicable(name, f"the attacker has no {lacking} to learn with", len(original))
         recogniser = recogniser.for_labels(original.identity)
         clear = referees.photographs("enrol")
         rows = self._usable(clear, original)
         if clear.identity is None or not len(rows):
-            return _not_applicable(
+            return not_applicable(
                 name, "the attacker has no other photographs of the people to learn from", len(original)
             )
         recogniser = recogniser.for_labels(clear.identity)
@@ -101,7 +102,14 @@ class Adaptive:
         found = attack.on(copy.released, rows, released.images)
         clean = attack.on(lambda split: _clear(referees, split), rows, original.images)
         details = attack.details(found, original.identity.values, ~released.delivered)
-        return verdict(self.card, original, released, _matches(found), _matches(clean), details)
+        return verdict(
+            self.card,
+            original,
+            released,
+            Matches.of_people(found["similarity"]),
+            Matches.of_people(clean["similarity"]),
+            details,
+        )
 
     def _name(self) -> str:
         """``adaptive``, with the parameters that are not the default."""
@@ -198,11 +206,3 @@ def _clear(referees: Referees, split: str) -> torch.Tensor:
     """The photographs of a split as they are."""
     assert referees.photographs is not None
     return referees.photographs(split).images
-
-
-def _matches(found: Tensors) -> Matches:
-    return Matches(found["similarity"], torch.arange(found["similarity"].shape[1]))
-
-
-def _not_applicable(metric: str, reason: str, n: int) -> Scores:
-    return Scores(Score(metric=metric, status="not-applicable", reason=reason, n=n))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench import bench_anonymizers, bench_distribution, bench_metrics, bench_street
+from tests.bench import bench_anonymizers, bench_distribution, bench_ladder, bench_metrics, bench_street
 
 if __name__ == "__main__":
     bench_anonymizers.main()
@@ -10,5 +10,7 @@ if __name__ == "__main__":
     bench_metrics.main()
     print()
     bench_distribution.main()
+    print()
+    bench_ladder.main()
     print()
     bench_street.main()

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from benchmark.board import as_json, board_table, load_records
-from benchmark.board import standing as board_standing
+from benchmark.board.cells import short
 from benchmark.board.ladder import split
+from benchmark.cli.street import summary
 from benchmark.records import Record
-from benchmark.risk import NAME, TOO_WEAK
 from tests.benchmark.test_board import CARDS, EVIL, Tags, card, put, record, score, texts
 
 ANCHORS = {"chance": 0.125, "originals": 0.958}
@@ -54,11 +54,6 @@ def cells_of(page: str, name: str) -> list[str]:
     """The texts of an entrant's cells."""
     line = re.findall(rf'<tr[^>]* data-name="{re.escape(name)}".*?</tr>', page, re.DOTALL)[0]
     return [" ".join(Tags(cell).text.split()) for cell in re.findall(r"<td.*?</td>", line, re.DOTALL)]
-
-
-def test_names_are_those_of_the_harness() -> None:
-    assert board_standing.RISK == NAME
-    assert TOO_WEAK in board_standing.MUTED
 
 
 # The table
@@ -268,3 +263,23 @@ def test_flags_and_details_never_become_markup(tmp_path: Path, evil: str) -> Non
     for page in pages.values():
         for mark in ("<script>alert", "<img src=x", "<b>'"):
             assert mark not in page
+
+
+def test_two_attackers_of_a_kind_are_told_apart() -> None:
+    names = ("static", "embedding(network=background)", "embedding(network=mobilefacenet)")
+    assert [short(name) for name in names] == ["static", "embedding background", "embedding mobilefacenet"]
+
+
+# The line that a run prints
+
+
+def test_the_line_of_a_run_names_the_attacker_and_the_flags() -> None:
+    line = summary(Record.model_validate(attacked("leaky", 0.25, 0.5, flags={"no-op": "40 of 40 are originals."})))
+    assert line.startswith("leaky [no-op]: ")
+    assert "50.0 % by adaptive(learner=all)" in line
+
+
+def test_no_other_attacker_stands_in_for_a_missing_risk() -> None:
+    line = summary(Record.model_validate(attacked("handed in", 0.25, None)))
+    assert "not ranked: adaptive could not be run." in line
+    assert "25.0 %" not in line

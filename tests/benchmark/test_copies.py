@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from benchmark.learning.classifier import Architecture, Classifier
 from benchmark.protocols import Controller, Referees, Report, quiet
 from benchmark.records import EntrantFacts, SuiteFacts
 from benchmark.registry import Entrant
-from benchmark.release import Settings, _controller, make_release, share_of
+from benchmark.release import EntrantFailed, Settings, _controller, make_release, share_of
 from benchmark.specs import Spec
 from benchmark.store import Store
 
@@ -118,6 +120,42 @@ def test_expensive_output_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not second.handed
     copy_of(other, Store(tmp_path)).released("background")
     assert len(other.handed) == 1
+
+
+def test_damaged_output_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "WORTH_KEEPING", -1.0)
+    made = copy_of(Spy(), Store(tmp_path)).released("enrol")
+    (path,) = (tmp_path / "copies").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert torch.equal(copy_of(Spy(), Store(tmp_path)).released("enrol"), made)
+    assert path.read_bytes() == whole
+
+
+def test_every_split_meets_an_anonymizer_without_memories(tmp_path: Path) -> None:
+    used, made = Spy(), []
+    used.handed.append((SETS["probe"], Controller()))
+
+    def make() -> Spy:
+        made.append(Spy())
+        return made[-1]
+
+    copy = copy_of(used, Store(tmp_path))
+    copy.entrant = dataclasses.replace(copy.entrant, make=make)
+    for split in ("enrol", "background"):
+        copy.released(split)
+    assert [len(spy.handed) for spy in (used, *made)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("lost", "broken"), [(6, False), (7, True), (12, True)])
+def test_who_delivers_next_to_nothing_was_not_attacked(lost: int, broken: bool, tmp_path: Path) -> None:
+    class Withholds(Spy):
+        def anonymize(self, images: ImageSet, controller: Controller) -> Released:
+            return Released(images.images, missing=torch.arange(len(images)) < lost)
+
+    copy = copy_of(Withholds(), Store(tmp_path))
+    with pytest.raises(EntrantFailed, match=f"only {12 - lost} of 12") if broken else nullcontext():
+        copy.released("enrol")
 
 
 def test_real_and_attackers_controller_share_nothing(tmp_path: Path) -> None:

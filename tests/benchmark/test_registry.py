@@ -27,8 +27,9 @@ DECLARED = {
     for kind in KINDS
 }
 EVERYTHING: list[tuple[Kind, str]] = [(kind, name) for kind in KINDS for name in DECLARED[kind]]
-NEEDED = {"f1": "f1(attribute=gender)"}
+NEEDED = {"f1": "f1(attribute=gender)", "f1-train": "f1-train(attribute=gender)"}
 FULL = {
+    "embedding": "embedding(network=background)",
     "fid": "fid(features=inception)",
     "fid-infinity": "fid-infinity(features=inception)",
     "kid": "kid(features=inception)",

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from benchmark.images import ImageSet
 from benchmark.protocols import Scores
-from benchmark.records import Interval, MetricCard, Score
-from benchmark.risk import TOO_WEAK, flags_of, risk_card, risk_of
+from benchmark.records import TOO_WEAK, Interval, MetricCard, Score
+from benchmark.risk import flags_of, risk_card, risk_of
 
 IMAGES = ImageSet(torch.arange(4 * 3 * 4 * 4).reshape(4, 3, 4, 4).to(torch.uint8), ("a", "b", "c", "d"))
 RUNGS = ("static", "transfer", "adaptive")
@@ -93,6 +93,13 @@ def test_weights_missing_for_everybody_leave_a_risk() -> None:
 def test_data_without_people_have_no_risk() -> None:
     nobody = [Score(metric=name, status="not-applicable", reason="nobody") for name in RUNGS]
     assert risk(**dict(zip(RUNGS, nobody, strict=True))).status == "not-applicable"
+
+
+def test_attackers_that_are_not_on_this_machine_are_not_called_weak() -> None:
+    lacking = Score(metric="transfer", status="unavailable", reason="no weights here", remedy="fetch them")
+    found = risk(static=Score(metric="static", status="not-applicable", reason="no"), transfer=lacking)
+    assert (found.status, found.remedy) == ("unavailable", "fetch them")
+    assert "no weights here" in found.reason
 
 
 def test_no_attackers_no_risk() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -104,3 +104,37 @@ def test_source_edited_meanwhile_is_not_the_source_that_ran(
     monkeypatch.setattr(scoring, "source_hash", lambda _: "edited")
     assert value(scorer, entrant) == 1
     assert value(Scorer(Store(tmp_path), Suite()), entrant) == 2
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        (None, "NoneType"),
+        (Scores(Score(metric="another", value=1.0)), "'another', not of 'asked'"),
+        (Scores(Score(metric="asked", value=1.0), {"asked": torch.zeros(3)}), r"[3]; expected [2]"),
+    ],
+)
+def test_a_metric_that_breaks_the_protocol_harms_itself_alone(
+    returned: Any, reason: str, tmp_path: Path, entrant: Entrant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Metric, "score", lambda *_: returned)
+    (scores,) = Scorer(Store(tmp_path), Suite()).score(entrant, 0, RELEASE, Settings())
+    assert scores.score.status == "failed"
+    assert reason in scores.score.reason
+
+
+def test_copy_and_claim_go_to_metrics_that_declare_them(
+    tmp_path: Path, entrant: Entrant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Referees] = []
+
+    def score(_: Metric, original: ImageSet, released: ImageSet, referees: Referees) -> Scores:
+        seen.append(referees)
+        return Scores(Score(metric="asked", value=1.0))
+
+    plain = Metric().card
+    monkeypatch.setattr(Metric, "score", score)
+    for needs_copy in (False, True):
+        monkeypatch.setattr(Metric, "card", plain.model_copy(update={"needs_copy": needs_copy}))
+        Scorer(Store(tmp_path), Suite()).score(entrant, 0, RELEASE, Settings())
+    assert [referees.copy is None for referees in seen] == [True, False]

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from benchmark.images import ImageSet, Labels
 from benchmark.protocols import Scores
 from benchmark.records import MetricCard
-from benchmark.risk import TOO_WEAK
 from metrics.attackers.matching import Matches
-from metrics.attackers.verdict import BELOW_CHANCE, nobody_known, verdict
+from metrics.attackers.verdict import nobody_known, verdict
 
 CARD = MetricCard(
     name="planted",
