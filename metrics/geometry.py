@@ -10,9 +10,11 @@ import torch
 from benchmark.faces import YUNET, YUNET_SCORE, YUNET_SIDE, detections, usable
 from benchmark.images import ImageSet
 from benchmark.protocols import Missing, Referees, Scores
-from benchmark.records import MetricCard, Score
+from benchmark.records import MetricCard
 from benchmark.statistics import mean_scores
-from benchmark.weights import Unusable, first_located, missing
+from benchmark.weights import missing
+from metrics.answers import not_applicable, unavailable
+from metrics.attackers.embedders import found_weights
 
 UNDETECTED = 1.0
 """Error of an image on which no face is found, in distances between the eyes."""
@@ -39,7 +41,7 @@ class Detection:
                 "has none. Beside it: the same on originals."
             ),
             source="detection rate of DeepPrivacy (Hukkelas et al. 2019); YuNet (Wu et al. 2023)",
-            weights=_weights(),
+            weights=found_weights(YUNET),
             calibration="The share on originals stands beside every value; a plane of one colour gives 0.",
         )
 
@@ -51,7 +53,7 @@ class Detection:
         """The share, with that on originals as an anchor."""
         name, lacking = self.card.name, self.missing()
         if lacking is not None:
-            return _unavailable(name, len(original), lacking)
+            return unavailable(name, lacking, len(original))
         found = _found(released, referees)
         clean = usable(detections(original.images, referees.store)).double()
         return mean_scores(name, found.double(), original, anchors={"originals": float(clean.mean())})
@@ -79,7 +81,7 @@ class Nme:
                 "whose points nobody knows is left out."
             ),
             source="NME over the distance between the eyes, as in 300-W (Sagonas et al. 2013)",
-            weights=_weights(),
+            weights=found_weights(YUNET),
             calibration="closed form on planted points; the error on originals stands beside every value",
         )
 
@@ -91,13 +93,13 @@ class Nme:
         """The mean over images whose original has known points; ``undetected`` and ``without landmarks`` are counted."""
         name, lacking = self.card.name, self.missing()
         if lacking is not None:
-            return _unavailable(name, len(original), lacking)
+            return unavailable(name, lacking, len(original))
         clean = detections(original.images, referees.store)
         truth = clean if original.landmarks is None else original.landmarks.double()
         known = usable(truth)
         if not bool(known.any()):
             reason = "no original has landmarks, and no face is found on any"
-            return Scores(Score(metric=name, status="not-applicable", reason=reason, n=len(original)))
+            return not_applicable(name, reason, len(original))
         found = _found(released, referees)
         error = landmark_error(detections(released.images, referees.store), truth, found)
         on_originals = landmark_error(clean, truth, usable(clean))
@@ -136,14 +138,3 @@ def _over_known(
 def _found(released: ImageSet, referees: Referees) -> torch.Tensor:
     """Released images with a face, bool ``[N]``; none on what was never delivered."""
     return usable(detections(released.images, referees.store)) & released.delivered
-
-
-def _weights() -> dict[str, str]:
-    try:
-        return {YUNET: first_located([YUNET])[2]}
-    except Unusable:
-        return {}
-
-
-def _unavailable(name: str, n: int, lacking: Missing) -> Scores:
-    return Scores(Score(metric=name, status="unavailable", reason=lacking.reason, remedy=lacking.remedy, n=n))

@@ -12,6 +12,7 @@ from benchmark.images import ImageSet
 from benchmark.protocols import KAnonymityClaim, Referees, Scores
 from benchmark.records import MetricCard, Score
 from benchmark.statistics import clusters_of
+from metrics.answers import not_applicable
 
 BROKEN = "claim broken"
 
@@ -100,7 +101,7 @@ class KAnonymity:
         claim, there = referees.claim, released.delivered
         if claim is None or not bool(there.any()):
             reason = "makes no claim of k-anonymity" if claim is None else "released no image"
-            return Scores(Score(metric=self.card.name, status="not-applicable", reason=reason, n=len(original)))
+            return not_applicable(self.card.name, reason, len(original))
         found = sharing(distinct(released.images[there]), clusters_of(original)[there])
         readable = claim.group is not None and usable(claim.group, len(original))
         group = claim.group[there] if readable and claim.group is not None else None

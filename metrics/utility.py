@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import partial
 from typing import Literal
 
 import torch
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from benchmark.errors import EnvironmentProblem
 from benchmark.images import ImageSet, Labels
 from benchmark.protocols import Missing, Referees, Scores
 from benchmark.records import MetricCard, Score
 from benchmark.specs import Spec
 from benchmark.statistics import bootstrap, clusters_of
+from metrics.answers import not_applicable, unavailable
 from metrics.judge_protocol import NO_CLASS, Judge, SuiteJudge, in_classes_of, placed
 
 DIRECTIONS = (
@@ -131,7 +133,7 @@ def f1_scores(
 def no_such_attribute(metric: str, attribute: str, count: int) -> Scores:
     """The answer where nothing is labelled."""
     reason = f"the data have no labels named {attribute}"
-    return Scores(Score(metric=metric, status="not-applicable", reason=reason, n=count))
+    return not_applicable(metric, reason, count)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -192,10 +194,9 @@ class F1:
 
     def missing(self) -> Missing | None:
         """What the judge lacks on this machine; the suite's comes with it."""
-        found = None if self.judge == "suite" else self._deepface
+        found = None if self.judge == "suite" else self._deepface()
         return found if isinstance(found, Missing) else None
 
-    @cached_property
     def _deepface(self) -> Judge | Missing:
         """Deepface's network for the attribute, asked for its weights before anybody knows the data."""
         from metrics.judges import deepface_judge
@@ -203,7 +204,8 @@ class F1:
         return deepface_judge(self.attribute)
 
     def _weights(self) -> dict[str, str]:
-        return {} if isinstance(self._deepface, Missing) else dict(self._deepface.weights)
+        found = self._deepface()
+        return {} if isinstance(found, Missing) else dict(found.weights)
 
     def _judge(self, labels: Labels, referees: Referees) -> Judge | Missing | None:
         if self.judge == "deepface":
@@ -224,10 +226,13 @@ class F1:
         if labels is None or judge is None:
             return no_such_attribute(self.name, self.attribute, len(original))
         if isinstance(judge, Missing):
-            reason, remedy = judge.reason, judge.remedy
-            return Scores(Score(metric=self.name, status="unavailable", reason=reason, remedy=remedy, n=len(original)))
+            return unavailable(self.name, judge, len(original))
         place = in_classes_of(labels, judge)
-        seen, clean = (judge.predictions(part.images, original.landmarks) for part in (released, original))
+        try:
+            seen, clean = (judge.predictions(part.images, original.landmarks) for part in (released, original))
+        except EnvironmentProblem as error:  # a file that is not what it is called
+            remedy = " ".join(["anonbench weights verify", *judge.weights])
+            return unavailable(self.name, Missing(str(error), remedy), len(original))
         lost = labels.values if self.purpose == "private" else torch.full_like(labels.values, NO_CLASS)
         predicted = torch.where(released.delivered, placed(seen, place), lost)
         return f1_scores(

@@ -16,9 +16,10 @@ from benchmark.images import ImageSet, Labels
 from benchmark.kept import Tensors, kept
 from benchmark.learning.classifier import SCORING_BATCH
 from benchmark.learning.training import Loss, Recipe, one_thread, train
-from benchmark.protocols import EntrantCopy, Referees, Scores
-from benchmark.records import MetricCard, ParamValue, Score
+from benchmark.protocols import EntrantCopy, Missing, Referees, Scores
+from benchmark.records import MetricCard, ParamValue
 from benchmark.specs import Spec
+from metrics.answers import not_applicable, unavailable
 from metrics.utility import DIRECTIONS, f1_scores, no_such_attribute
 
 FORMAT = 1
@@ -213,11 +214,11 @@ class F1Train:
         if referees.copy is None:
             reason = "this entrant can release nothing but the probe images, and this trains on others"
             remedy = "Enter it as a class or a command to have it run on background photographs"
-            return Scores(Score(metric=self.name, status="unavailable", reason=reason, remedy=remedy, n=count))
+            return unavailable(self.name, Missing(reason, remedy), count)
         background = None if referees.photographs is None else referees.photographs("background")
         if background is None or not len(background):
             reason = "the data hold no photographs of other people to train on"
-            return Scores(Score(metric=self.name, status="not-applicable", reason=reason, n=count))
+            return not_applicable(self.name, reason, count)
         if labels is None or self.attribute not in background.attributes:
             return no_such_attribute(self.name, self.attribute, count)
         if background.attributes[self.attribute].classes != labels.classes:

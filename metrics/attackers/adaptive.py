@@ -102,14 +102,8 @@ class Adaptive:
         found = attack.on(copy.released, rows, released.images)
         clean = attack.on(lambda split: _clear(referees, split), rows, original.images)
         details = attack.details(found, original.identity.values, ~released.delivered)
-        return verdict(
-            self.card,
-            original,
-            released,
-            Matches.of_people(found["similarity"]),
-            Matches.of_people(clean["similarity"]),
-            details,
-        )
+        seen, on_originals = (Matches.of_people(part["similarity"]) for part in (found, clean))
+        return verdict(self.card, original, released, seen, on_originals, details)
 
     def _name(self) -> str:
         """``adaptive``, with the parameters that are not the default."""

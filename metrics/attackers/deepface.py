@@ -81,6 +81,11 @@ MODELS: tuple[str, ...] = tuple(_CLASSES)
 """The recognisers that need no TensorFlow, under deepface's own names."""
 
 
+def deepface_weights(model: str) -> str:
+    """What the registry calls the file of one of ``MODELS``."""
+    return _CLASSES[model].weights
+
+
 def deepface_embedder(model: str, device: str) -> FaceEmbedder | Missing:
     """One of deepface's recognisers, with the weights on this machine.
 

@@ -87,8 +87,12 @@ def missing_for(name: str) -> Missing | None:
 
 def weights_of(name: str) -> Mapping[str, str]:
     """sha256 by name of the weights of a recogniser that are on this machine."""
+    return found_weights(weights_name(name))
+
+
+def found_weights(file: str) -> dict[str, str]:
+    """sha256 by name of a weight file of the registry; empty if it is not on this machine."""
     try:
-        file = weights_name(name)
         return {file: first_located([file])[2]}
     except Unusable:
         return {}
@@ -96,18 +100,8 @@ def weights_of(name: str) -> Mapping[str, str]:
 
 def weights_name(name: str) -> str:
     """What the registry calls the weights of a recogniser."""
-    return name if name == mobilefacenet.NAME else f"deepface-{DEEPFACE_FILES[name]}"
+    if name == mobilefacenet.NAME:
+        return name
+    from metrics.attackers.deepface import deepface_weights
 
-
-DEEPFACE_FILES = {
-    "ArcFace": "arcface",
-    "Facenet": "facenet",
-    "Facenet512": "facenet512",
-    "SFace": "sface",
-    "VGG-Face": "vggface",
-    "GhostFaceNet": "ghostfacenet",
-    "OpenFace": "openface",
-    "DeepID": "deepid",
-    "DeepFace": "fbdeepface",
-}
-"""Ends of the registry names of deepface's models."""
+    return deepface_weights(name)

@@ -16,12 +16,13 @@ from benchmark.images import ImageSet
 from benchmark.learning.classifier import Classifier
 from benchmark.learning.networks import embed
 from benchmark.protocols import Missing, Referees, Scores
-from benchmark.records import MetricCard, ParamValue, Score
+from benchmark.records import MetricCard, ParamValue
 from benchmark.specs import Spec
-from benchmark.weights import Unusable, first_located, missing
+from benchmark.weights import Unusable, missing
+from metrics.answers import not_applicable, unavailable
 from metrics.attackers.alignment import aligned
 from metrics.attackers.closed_set import person_similarity, standing
-from metrics.attackers.embedders import FaceEmbedder, embedder, missing_for, weights_of
+from metrics.attackers.embedders import FaceEmbedder, embedder, found_weights, missing_for, weights_of
 from metrics.attackers.matching import Matches, checked, same_photographs
 from metrics.attackers.verdict import nobody_known, verdict
 
@@ -73,7 +74,7 @@ class Embedding:
             range=(0.0, 1.0),
             definition=_definition(self.network, self.same_photo),
             source="rank-k retrieval of FaceAnonEval; attacker embeddings of SEBA",
-            weights={} if own else {**weights_of(self.network), **_yunet()},
+            weights={} if own else {**weights_of(self.network), **found_weights(YUNET)},
             referees=("embedding",) if own else (),
             calibration=(
                 "Top-1 on originals stands beside every value; an attacker that is weak there is flagged. A photograph that "
@@ -95,15 +96,15 @@ class Embedding:
             return nobody_known(name, count)
         gallery = None if referees.photographs is None else referees.photographs("enrol")
         if gallery is None or gallery.identity is None or not len(gallery):
-            return _none(name, count, "there are no clear photographs of the evaluated people to compare with")
+            return not_applicable(name, "there are no clear photographs of the evaluated people to compare with", count)
         if gallery.identity.classes != original.identity.classes:
-            return _none(name, count, "the clear photographs show other people than the images")
+            return not_applicable(name, "the clear photographs show other people than the images", count)
         gallery = _with_originals(gallery, original) if self.same_photo else gallery
         attack = _attack(self.network, original, gallery, referees)
         if isinstance(attack, Missing):
-            return _unavailable(name, count, attack)
+            return unavailable(name, attack, count)
         if attack is None:
-            return _none(name, count, "there are no background people on whom an embedding could be learned")
+            return not_applicable(name, "there are no background people on whom an embedding could be learned", count)
         return _judged(self.card, original, released, gallery, attack, self.same_photo)
 
 
@@ -265,18 +266,3 @@ def _definition(network: str, same_photo: bool) -> str:
         f"Share of released probe images whose person has the most similar (cosine) of all clear enrol {gallery}, seen "
         f"by {seen}. An image without a found face earns chance, one never delivered counts as identified."
     )
-
-
-def _yunet() -> dict[str, str]:
-    try:
-        return {YUNET: first_located([YUNET])[2]}
-    except Unusable:
-        return {}
-
-
-def _none(name: str, n: int, reason: str) -> Scores:
-    return Scores(Score(metric=name, status="not-applicable", reason=reason, n=n))
-
-
-def _unavailable(name: str, n: int, lacking: Missing) -> Scores:
-    return Scores(Score(metric=name, status="unavailable", reason=lacking.reason, remedy=lacking.remedy, n=n))

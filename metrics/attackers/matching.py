@@ -26,6 +26,11 @@ class Matches:
     owner: torch.Tensor
     undetected: torch.Tensor | None = None
 
+    @staticmethod
+    def of_people(similarity: torch.Tensor) -> Matches:
+        """Matches against one gallery entry per person, from float32 ``[N, C]`` in the order of ``identity.classes``."""
+        return Matches(similarity, torch.arange(similarity.shape[1]))
+
     @property
     def detected(self) -> torch.Tensor:
         """Probes that say something, bool ``[N]``."""
@@ -41,7 +46,7 @@ def logit_matches(classifier: Classifier, images: torch.Tensor) -> Matches:
         classifier: its classes are the people, in the order of ``identity.classes``.
         images: uint8 ``[N, 3, H, W]``.
     """
-    return Matches(classifier.logits(images).log_softmax(1), torch.arange(len(classifier.classes)))
+    return Matches.of_people(classifier.logits(images).log_softmax(1))
 
 
 def checked(matches: Matches, truth: torch.Tensor) -> Matches:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from benchmark.images import ImageSet
 from benchmark.learning.classifier import Classifier
 from benchmark.protocols import Referees, Scores
-from benchmark.records import MetricCard, Score
+from benchmark.records import MetricCard
+from metrics.answers import not_applicable
 from metrics.attackers.matching import logit_matches
-from metrics.attackers.verdict import nobody_known, verdict
+from metrics.attackers.verdict import NO_RECOGNISER, nobody_known, verdict
 
 _CALIBRATION = (
     "Accuracy on originals and chance stand beside every value; releasing originals and releasing nothing are rows of the "
@@ -42,9 +43,7 @@ class Static:
 
     def score(self, original: ImageSet, released: ImageSet, referees: Referees) -> Scores:
         """Top-1 over all released images, with chance and the accuracy on originals as anchors."""
-        if referees.recogniser is None:
-            return nobody_known(self.card.name, len(original))
-        return _judged(self.card, referees.recogniser, original, released)
+        return _judged(self.card, referees.recogniser, NO_RECOGNISER, original, released)
 
 
 @dataclass(frozen=True)
@@ -72,23 +71,22 @@ class Transfer:
 
     def score(self, original: ImageSet, released: ImageSet, referees: Referees) -> Scores:
         """Top-1 over all released images, with chance and the accuracy on originals as anchors."""
-        if original.identity is None:
-            return nobody_known(self.card.name, len(original))
-        attacker = referees.attackers.get("transfer")
-        if attacker is None:
-            reason = "the suite has no second recogniser of the evaluated people"
-            return Scores(Score(metric=self.card.name, status="not-applicable", reason=reason, n=len(original)))
-        return _judged(self.card, attacker, original, released)
+        lacking = "the suite has no second recogniser of the evaluated people"
+        return _judged(self.card, referees.attackers.get("transfer"), lacking, original, released)
 
 
-def _judged(card: MetricCard, attacker: Classifier, original: ImageSet, released: ImageSet) -> Scores:
-    """The verdict on a classifier of the people.
+def _judged(
+    card: MetricCard, attacker: Classifier | None, lacking: str, original: ImageSet, released: ImageSet
+) -> Scores:
+    """The verdict on a classifier of the people; ``lacking`` says why there is none where there is none.
 
     Raises:
         EnvironmentProblem: it was trained for other people.
     """
     if original.identity is None:
         return nobody_known(card.name, len(original))
+    if attacker is None:
+        return not_applicable(card.name, lacking, len(original))
     attacker = attacker.for_labels(original.identity)
     found, clean = (logit_matches(attacker, part.images) for part in (released, original))
     return verdict(card, original, released, found, clean)

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 import torch
 
 from benchmark.hashing import sha256_tensor
-from benchmark.images import ImageSet
+from benchmark.images import ImageSet, Labels
 from benchmark.kept import Tensors, kept
 from benchmark.learning.classifier import SCORING_BATCH, Classifier
 from benchmark.learning.training import one_thread
 from benchmark.protocols import Referees, Scores
-from benchmark.records import MetricCard, Score
+from benchmark.records import MetricCard
+from metrics.answers import not_applicable
 from metrics.attackers.inverters import Restore, Ridge, classical, fit_ridge
 from metrics.attackers.matching import Matches, same_photographs
 from metrics.attackers.restoration import Restorer, fit_network
-from metrics.attackers.verdict import nobody_known, verdict
+from metrics.attackers.verdict import NO_RECOGNISER, nobody_known, verdict
 
 PAIRS = 1000
 PAIRS_EACH = 20
@@ -98,25 +99,32 @@ class Reversal:
         )
 
     def score(self, original: ImageSet, released: ImageSet, referees: Referees) -> Scores:
-        """Top-1 over all restored images, beside the same attack on originals."""
-        if referees.recogniser is None or original.identity is None:
-            return nobody_known(self.card.name, len(original))
+        """Top-1 over all restored images, beside the same attack on originals.
+
+        Raises:
+            EntrantFailed: the entrant broke in the attacker's hands.
+            EnvironmentProblem: the recogniser was trained for other people.
+        """
+        name, count = self.card.name, len(original)
+        if original.identity is None:
+            return nobody_known(name, count)
+        if referees.recogniser is None:
+            return not_applicable(name, NO_RECOGNISER, count)
         if referees.photographs is None or referees.copy is None:
-            return self._none("it has no photographs of its own, or no copy of the anonymizer to learn from", original)
+            reason = "it has no photographs of its own, or no copy of the anonymizer to learn from"
+            return not_applicable(name, reason, count)
         recogniser = referees.recogniser.for_labels(original.identity)
         own = _own_rows(original, referees.photographs, self.pairs)
         if own is None:
-            return self._none("there are fewer than three clear photographs that are no probes", original)
+            return not_applicable(name, "there are fewer than three clear photographs that are no probes", count)
+        recogniser.for_labels(own.people)
         with one_thread():
             found = self._attack(own.seen(released.images, referees.copy.released), recogniser, referees)
             clear = own.seen(original.images, lambda split: own.photographs(split).images)
             clean = self._attack(clear, recogniser, referees)
         details = _details(found, original.identity.values, released.delivered)
-        return verdict(self.card, original, released, _matches(found), _matches(clean), details)
-
-    def _none(self, reason: str, original: ImageSet) -> Scores:
-        score = Score(metric=self.card.name, status="not-applicable", reason=reason, n=len(original))
-        return Scores(score)
+        seen, on_originals = (Matches.of_people(part["matches"]) for part in (found, clean))
+        return verdict(self.card, original, released, seen, on_originals, details)
 
     def _attack(self, photographs: Photographs, recogniser: Classifier, referees: Referees) -> Tensors:
         parts = [self.card.name, self.card.version, recogniser.sha256, *photographs.parts]
@@ -128,19 +136,18 @@ class _OwnRows:
     """Which photographs the attacker uses: rows of ``split`` for pairs, rows of ``enrol`` to pick an inverter."""
 
     photographs: Callable[[str], ImageSet]
+    people: Labels
     split: str
     pairs: torch.Tensor
     judged: torch.Tensor
 
     def seen(self, probes: torch.Tensor, anonymized: Callable[[str], torch.Tensor]) -> Photographs:
         """The attack on probes, given what the attacker's photographs become."""
-        labels = self.photographs("enrol").identity
-        assert labels is not None
         return Photographs(
             anonymized(self.split)[self.pairs],
             self.photographs(self.split).images[self.pairs],
             anonymized("enrol")[self.judged],
-            labels.values[self.judged],
+            self.people.values[self.judged],
             probes,
         )
 
@@ -158,7 +165,7 @@ def _own_rows(original: ImageSet, photographs: Callable[[str], ImageSet], limit:
     pairs = _shuffled(len(others)) if len(others) > 1 else fresh[judged:]
     if judged < 1 or len(pairs) < 2 or enrol.identity is None:
         return None
-    return _OwnRows(photographs, split, pairs[:count], fresh[:judged])
+    return _OwnRows(photographs, enrol.identity, split, pairs[:count], fresh[:judged])
 
 
 def _shuffled(count: int) -> torch.Tensor:
@@ -178,6 +185,7 @@ def attack(photographs: Photographs, recogniser: Classifier, referees: Referees)
         (int64 ``[N]``, who it finds on each probe) and ``enrol <inverter>`` (float64 ``[2]``: mean log-probability and top-1
         on enrol photographs).
     """
+    recogniser = recogniser.copy()  # it would keep what it says of every restored image
     inverters = fitted(photographs.released, photographs.clear)
     enrol, probes = inverters.restored(photographs.enrol), inverters.restored(photographs.probes)
     made: Tensors = {}
@@ -240,10 +248,6 @@ def fitted(released: torch.Tensor, clear: torch.Tensor) -> Inverters:
     guess = linear.left_out.reshape(targets.shape)
     network = fit_network(inputs, guess, targets, steps=-(-len(inputs) // STEP))
     return Inverters(classical(inputs[:TUNING], targets[:TUNING], FINALISTS), linear, network)
-
-
-def _matches(made: Tensors) -> Matches:
-    return Matches(made["matches"], torch.arange(made["matches"].shape[1]))
 
 
 def _details(made: Tensors, truth: torch.Tensor, delivered: torch.Tensor) -> Mapping[str, float]:

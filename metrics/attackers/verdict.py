@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean
 
 import torch
 
 from benchmark.images import ImageSet
 from benchmark.protocols import Scores
-from benchmark.records import MetricCard, Score
-from benchmark.risk import TOO_WEAK
+from benchmark.records import BELOW_CHANCE, TOO_WEAK, MetricCard, Score
 from benchmark.statistics import mean_scores
+from metrics.answers import not_applicable
 from metrics.attackers.closed_set import average_precision, person_similarity, standing
 from metrics.attackers.matching import Matches, checked
 from metrics.attackers.verification import FARS, PairTable, auc, d_sys, d_sys_floor, eer, held_out_tar
@@ -18,8 +19,9 @@ from metrics.attackers.verification import FARS, PairTable, auc, d_sys, d_sys_fl
 FLOOR = 0.5
 """What an attacker must find on originals, as a share of what there is to find above chance, for its failure on released
 images to mean anything: an attacker that misses every other clear photograph says little about anonymization."""
-BELOW_CHANCE = "below-chance"
 RANKS = (5, 10)
+ROUNDING = 1e-9
+NO_RECOGNISER = "the suite has no recogniser of the evaluated people"
 
 
 def verdict(
@@ -44,9 +46,9 @@ def verdict(
         details: further numbers to show.
 
     Returns:
-        Closed-set top-1 with anchors ``chance`` and ``originals``; in its details ``rank-5``, ``rank-10``, ``mAP``, ``EER``,
-        ``AUC``, both ``on originals``, ``TAR@FAR=...`` (or a reason in ``refused``), ``D_sys`` and ``D_sys floor``, and how
-        many probes were ``undetected`` or ``missing``, if any were.
+        Closed-set top-1 with anchors ``chance`` (of who finds everybody equally alike) and ``originals``; in its details
+        ``rank-5``, ``rank-10``, ``mAP``, ``EER``, ``AUC``, both ``on originals``, ``TAR@FAR=...`` (or a reason in
+        ``refused``), ``D_sys`` and ``D_sys floor``, and how many probes were ``undetected`` or ``missing``, if any were.
 
     Raises:
         ValueError: the originals name nobody, or matches do not fit them, or similarities are NaN or +inf.
@@ -59,9 +61,11 @@ def verdict(
     found, clean = checked(found, truth), checked(clean, truth)
     missing = ~released.delivered
     closed = _closed_set(found, truth, missing, people)
+    alike = person_similarity(clean, people)
+    even = standing(torch.where(alike == -torch.inf, alike, 0.0), truth)
     anchors = {
-        "chance": 1 / len(found.owner.unique()),
-        "originals": float(standing(person_similarity(clean, people), truth).credit(1).mean()),
+        "chance": fmean(even.credit(1).tolist()),
+        "originals": float(standing(alike, truth).credit(1).mean()),
     }
     pairs, refused = _verification(found, clean, truth, missing)
     hit = closed.pop("rank-1")
@@ -74,13 +78,14 @@ def verdict(
         details={**means, **pairs, **_absent(found, missing), **(details or {})},
         refused=refused,
     )
-    return Scores(scores.score.model_copy(update={"flags": _flags(scores.score)}), scores.per_image)
+    score = _to_chance(scores.score)
+    flags = _flags(score, float(even.credit(people).mean()))
+    return Scores(score.model_copy(update={"flags": flags}), scores.per_image)
 
 
 def nobody_known(metric: str, n: int) -> Scores:
     """The score of an attacker on ``n`` images that show nobody known."""
-    reason = "the data name no identities, so nobody can be re-identified"
-    return Scores(Score(metric=metric, status="not-applicable", reason=reason, n=n))
+    return not_applicable(metric, "the data name no identities, so nobody can be re-identified", n)
 
 
 def _closed_set(found: Matches, truth: torch.Tensor, missing: torch.Tensor, people: int) -> dict[str, torch.Tensor]:
@@ -117,11 +122,26 @@ def _absent(found: Matches, missing: torch.Tensor) -> dict[str, float]:
     return {name: float(count) for name, count in counts.items() if count}
 
 
-def _flags(score: Score) -> dict[str, str]:
-    """What keeps the score from being ranked by: an attacker that is too weak, or worse than guessing."""
+def _to_chance(score: Score) -> Score:
+    """The score with ends of its interval that miss chance by rounding alone put on it: they are compared with it."""
+    interval, chance = score.interval, score.anchors["chance"]
+    if interval is None:
+        return score
+    ends = {"low": interval.low, "high": interval.high}
+    moved = {name: chance for name, end in ends.items() if abs(end - chance) < ROUNDING}
+    return score.model_copy(update={"interval": interval.model_copy(update=moved)})
+
+
+def _flags(score: Score, findable: float) -> dict[str, str]:
+    """What keeps the score from being ranked by: an attacker that is too weak, or worse than guessing.
+
+    Args:
+        score: of the attacker.
+        findable: share of the probes whose person can be compared at all.
+    """
     chance, originals = score.anchors["chance"], score.anchors["originals"]
     found = {}
-    if originals - chance < FLOOR * (1 - chance) or chance == 1:
+    if originals - chance < FLOOR * (findable - chance) or findable - chance < ROUNDING:
         found[TOO_WEAK] = (
             f"It names {originals:.1%} of the originals where guessing names {chance:.1%}: less than {FLOOR:.0%} of what "
             "there is to find, so its failure on released images says nothing."

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from benchmark.errors import EnvironmentProblem, UsageError
 from benchmark.hashing import sha256_file
-from benchmark.protocols import Missing
+from benchmark.images import ImageSet, Labels
+from benchmark.protocols import Missing, Referees
 from benchmark.weights import REGISTRY
 from metrics.judges import ATTRIBUTES, DeepfaceJudge, age_cuts, deepface_judge
+from metrics.utility import F1
 from suites.folder.attributes import YOUNG_OLD, grouping
 from tests.metrics.attackers.tiny_onnx import bgr, deepface_home, put, tiny_graph, weights_folder
 
@@ -205,6 +207,17 @@ def test_what_is_no_graph_is_refused(folder: Path) -> None:
     ours = judge("race")
     with pytest.raises(EnvironmentProblem, match="cannot be read as an ONNX graph"):
         ours.predictions(faces(1))
+
+
+@pytest.mark.parametrize("content", [b"\x00\x01", graph_of("race")], ids=["no graph", "another graph"])
+def test_a_wrong_file_makes_the_metric_unavailable_and_no_other(folder: Path, content: bytes) -> None:
+    put(folder, "deepface-gender", content)
+    labels = Labels(torch.tensor([0, 1, 0]), ("man", "woman"))
+    original = ImageSet(faces(3), ("a", "b", "c"), attributes={"gender": labels})
+    score = F1("gender", judge="deepface").score(original, original, Referees()).score
+    assert (score.status, score.value, score.n) == ("unavailable", None, 3)
+    assert "ONNX graph" in (score.reason or "") or "is not the graph of deepface-gender" in (score.reason or "")
+    assert score.remedy == "anonbench weights verify deepface-gender"
 
 
 def test_an_unknown_attribute_is_refused() -> None:

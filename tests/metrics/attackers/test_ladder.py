@@ -191,3 +191,26 @@ def test_who_cannot_be_attacked_in_full_is_not_ranked(tmp_path: Path) -> None:
     risk = scores["risk"]
     assert (risk.status, risk.value) == ("unavailable", None)
     assert risk.details["at least"] == max(scores[name].value or 0.0 for name in RUNGS[:3])
+
+
+class Shy:
+    """Releases the probes, and breaks on any other photographs."""
+
+    def anonymize(self, images: ImageSet, controller: Controller) -> Released:
+        if len(images) != len(SETS["probe"]):
+            raise RuntimeError("these are not my images")
+        return Released(255 - images.images)
+
+
+def test_who_breaks_in_the_attackers_hands_fails_there_and_is_not_ranked(tmp_path: Path) -> None:
+    facts = EntrantFacts(name="p", family="p", params={}, entry_hash="0")
+    store = Store(tmp_path)
+    scores = scores_of(Scorer(store, Suite()), Entrant(Spec("p", {}), Shy(), facts), store)
+    for rung in ("adaptive", "reversal"):
+        assert (scores[rung].status, scores[rung].value) == ("failed", None)
+        assert "these are not my images" in (scores[rung].reason or "")
+    for rung in RUNGS[:3]:
+        assert scores[rung].status == "ok"
+    risk = scores["risk"]
+    assert (risk.status, risk.value) == ("unavailable", None)
+    assert risk.details["at least"] == max(scores[name].value or 0.0 for name in RUNGS[:3])

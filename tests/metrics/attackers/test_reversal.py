@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmark.errors import EnvironmentProblem
 from benchmark.images import ImageSet, Labels
 from benchmark.learning.classifier import Architecture, Classifier, load_classifier
 from benchmark.protocols import Metric, Referees, Scores, Shared
@@ -207,6 +208,21 @@ def test_what_is_not_there_is_not_applicable(gap: str) -> None:
     score = Reversal().score(probes, probes, referees).score
     assert (score.status, score.value, score.n) == ("not-applicable", None, len(PROBES))
     assert score.reason
+
+
+def test_enrol_photographs_under_other_names_are_an_error() -> None:
+    enrol = SPLITS["enrol"]
+    assert enrol.identity is not None
+    turned = Labels(PEOPLE - 1 - enrol.identity.values, NAMES[::-1])
+    with pytest.raises(EnvironmentProblem, match="not the 6 of the images"):
+        attacked(unchanged, {**SPLITS, "enrol": dataclasses.replace(enrol, identity=turned)})
+
+
+def test_the_recogniser_of_the_suite_does_not_remember_restored_images() -> None:
+    known = recogniser()
+    copy = Copy(noisy, SPLITS)
+    Reversal().score(PROBES, PROBES, Referees(known, photographs=SPLITS.__getitem__, copy=copy))
+    assert not known._known
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmark.images import ImageSet, Labels
 from benchmark.protocols import Scores
-from benchmark.records import MetricCard
+from benchmark.records import BELOW_CHANCE, TOO_WEAK, MetricCard
 from metrics.attackers.matching import Matches
 from metrics.attackers.verdict import nobody_known, verdict
 
@@ -144,7 +144,31 @@ def test_who_is_not_in_the_gallery_is_not_found_and_not_a_candidate() -> None:
     matches = Matches(torch.tensor([[1.0, 0], [0, 1], [0, 1], [0, 0]]), torch.tensor([0, 1]))
     scores = verdict(CARD, original, original, matches, matches)
     assert scores.per_image["planted"].tolist() == [1, 1, 0, 0]
-    assert scores.score.anchors["chance"] == 1 / 2
+    assert (
+        scores.score.anchors["chance"] == 1 / 4
+    )  # a guess names one of two people, and half of the probes are neither
+
+
+@pytest.mark.parametrize(("people", "enrolled", "each"), [(60, 30, 1), (7, 7, 8), (21, 21, 3), (28, 28, 1)])
+def test_who_sees_nothing_is_at_chance_and_no_worse(people: int, enrolled: int, each: int) -> None:
+    truth = [person for person in range(people) for _ in range(each)]
+    original, owner = probes(truth, people), torch.arange(enrolled)
+    clean = Matches((owner == torch.tensor(truth)[:, None]).float(), owner)
+    score = verdict(CARD, original, original, Matches(torch.zeros_like(clean.similarity), owner), clean).score
+    chance = score.anchors["chance"]
+    assert score.value == pytest.approx(chance)
+    assert chance == pytest.approx(1 / people)
+    assert score.interval is not None
+    assert score.interval.low <= chance <= score.interval.high
+    assert not score.flags
+
+
+def test_probes_whose_people_are_nowhere_are_not_there_to_be_found() -> None:
+    original, owner = probes([2, 2, 3], 4), torch.arange(2)
+    blind = Matches(torch.zeros(3, 2), owner)
+    score = verdict(CARD, original, original, blind, blind).score
+    assert (score.value, score.anchors["chance"]) == (0, 0)
+    assert TOO_WEAK in score.flags
 
 
 def test_an_attacker_that_fails_on_originals_is_too_weak() -> None:
