@@ -273,6 +273,14 @@ class Invalidation(Part):
     reason: str
 
 
+RISK = "risk"
+"""Name of the worst attacker's score, which is made of the others."""
+AT_LEAST = "at least"
+"""Of a risk that is missing: the detail that says how large it is at least."""
+TOO_WEAK = "too-weak"
+"""Flag of an attacker that hardly identifies originals."""
+BELOW_CHANCE = "below-chance"
+"""Flag of an attacker, and of a result, that is worse than guessing."""
 VOLATILE = {"result_id", "created_utc", "run", "cost", "claims", "supersedes", "invalidated"}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
@@ -57,11 +59,19 @@ def load(kind: Kind, name: str) -> Any:
 
 @dataclass(frozen=True)
 class Entrant:
-    """An anonymizer with its parameters, ready to run, and what a record says about it."""
+    """An anonymizer with its parameters, ready to run, and what a record says about it.
+
+    Attributes:
+        spec: family and given parameters.
+        anonymizer: what runs.
+        facts: what a record says.
+        make: builds the anonymizer anew; None where it was handed in ready made.
+    """
 
     spec: Spec
     anonymizer: Anonymizer
     facts: EntrantFacts
+    make: Callable[[], Anonymizer] | None = None
 
     @property
     def uses(self) -> frozenset[str]:
@@ -72,6 +82,10 @@ class Entrant:
     def shardable(self) -> bool:
         """Whether the set may be cut into parts."""
         return bool(getattr(self.anonymizer, "shardable", False))
+
+    def fresh(self) -> Entrant:
+        """The same with an anonymizer that remembers nothing of earlier calls, where one can be built."""
+        return self if self.make is None else dataclasses.replace(self, anonymizer=self.make())
 
 
 def build_entrant(text: str) -> Entrant:
@@ -91,7 +105,7 @@ def build_entrant(text: str) -> Entrant:
         raise EntrantError(f"'{spec.family}' declares to use '{unknown[0]}'.{did_you_mean(unknown[0], USES)}")
     taken = {name: getattr(anonymizer, name, value) for name, value in spec.params.items()}
     spec = Spec(spec.family, taken)
-    return Entrant(spec, anonymizer, _facts(spec, factory, anonymizer))
+    return Entrant(spec, anonymizer, _facts(spec, factory, anonymizer), partial(construct, factory, spec))
 
 
 def _facts(spec: Spec, factory: Any, anonymizer: Anonymizer) -> EntrantFacts:

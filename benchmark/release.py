@@ -154,7 +154,8 @@ def _controller(suite: Suite, entrant: Entrant, seed: int, settings: Settings, r
 def share_of(background: ImageSet, owner: Literal["controller", "attacker"]) -> ImageSet:
     """One half of the background people: every second person, or image where nobody is known.
 
-    Who anonymizes and who attacks share no photograph and no person.
+    Who anonymizes and who attacks share no photograph and no person; only the attackers' model ``embedding``, like
+    the classifiers of attributes, has learned all of them.
     """
     people = torch.arange(len(background)) if background.identity is None else background.identity.values
     return background.select((people % 2 == (owner == "attacker")).nonzero().flatten())
@@ -190,16 +191,25 @@ def released_once(entrant: Entrant, images: ImageSet, controller: Controller, sa
         uint8 ``[N, 3, H, W]`` in the order of ``images``.
 
     Raises:
-        EntrantFailed: the entrant raised or broke the protocol.
+        EntrantFailed: the entrant raised, broke the protocol, or delivered less than half of the images.
     """
     given = disguised(images, entrant.uses, salt)
     work = _Work(None, "", entrant, controller)
     work.fit()
     released, _ = work.anonymize(given)
+    _check_delivered(released)
     place = {key: row for row, key in enumerate(given.keys)}
     return _published(released)[
         torch.tensor([place[disguised_key(key, salt)] for key in images.keys], dtype=torch.int64)
     ]
+
+
+def _check_delivered(released: Released) -> None:
+    """Who learns from black images learns nothing: that is no protection but an attack that could not be run."""
+    lost = 0 if released.missing is None else int(released.missing.sum())
+    if 2 * lost > len(released.images):
+        message = f"it delivered only {len(released.images) - lost} of {len(released.images)} images"
+        raise EntrantFailed(Failure(stage="anonymize", kind="entrant", message=message))
 
 
 @dataclass

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 from benchmark.images import ImageSet
 from benchmark.protocols import Scores
-from benchmark.records import MetricCard, Score
+from benchmark.records import AT_LEAST, BELOW_CHANCE, RISK, TOO_WEAK, MetricCard, Score
 
-NAME = "risk"
 SENTINELS = (-1.0, -99.0, -999.0, -9999.0, 999.0, 9999.0)
 """Numbers that are printed where nothing was measured."""
-TOO_WEAK = "too-weak"
 
 
 def attackers_of(cards: Sequence[MetricCard]) -> list[MetricCard]:
@@ -29,7 +27,7 @@ def risk_card(cards: Sequence[MetricCard]) -> MetricCard | None:
         return None
     versions = ", ".join(f"{card.name} v{card.version}" for card in ladder)
     return MetricCard(
-        name=NAME,
+        name=RISK,
         version=1,
         title="Risk, worst attacker",
         group="privacy",
@@ -87,8 +85,8 @@ def _no_risk(
     if gaps:
         least = f" It is at least {worst.value:.1%} ({worst.metric})." if worst and worst.value is not None else ""
         names = " and ".join(score.metric for score in gaps)
-        reason = f"not ranked by risk: {names} could not be run against it.{least}"
-        details = {"at least": worst.value} if worst and worst.value is not None else {}
+        reason = f"{names} could not be run against it.{least}"
+        details = {AT_LEAST: worst.value} if worst and worst.value is not None else {}
         return Score(
             metric=card.name,
             status="unavailable",
@@ -98,10 +96,17 @@ def _no_risk(
             details=details,
             by=worst.metric if worst else "",
         )
-    known = any(score.status != "not-applicable" for score in ladder)
-    reason = "no attacker is strong enough on originals" if known else "the data name no identities"
-    status = "unavailable" if known else "not-applicable"
-    return Score(metric=card.name, status=status, reason=reason, n=count, flags=_weak(ladder))
+    lacking = next((score for score in ladder if score.status == "unavailable"), None)
+    reason, remedy, status = "no attacker applies to these data", "", "not-applicable"
+    if lacking is not None:
+        reason, remedy, status = (
+            f"no attacker that counts could be run: {lacking.reason}",
+            lacking.remedy,
+            "unavailable",
+        )
+    elif any(score.value is not None for score in ladder):
+        reason, status = "no attacker is strong enough on originals", "unavailable"
+    return Score(metric=card.name, status=status, reason=reason, remedy=remedy, n=count, flags=_weak(ladder))
 
 
 def flags_of(
@@ -121,7 +126,7 @@ def flags_of(
     found = {
         "no-op": _unchanged(original, released),
         "constant": _constant(released),
-        "below-chance": _below_chance(scores),
+        BELOW_CHANCE: _below_chance(scores),
         "sentinel": _sentinels(cards, scores),
     }
     return {name: text for name, text in found.items() if text}
@@ -138,14 +143,14 @@ def _constant(released: ImageSet) -> str:
     there = released.images[released.delivered].flatten(2)
     bare = int((there == there[:, :, :1]).flatten(1).all(1).sum())
     if 2 * bare > len(there):
-        return f"{bare} of {len(released)} released images are of one colour."
+        return f"{bare} of {len(there)} released images are of one colour."
     if len(there) > 1 and bool((there == there[:1]).all()):
         return "All released images are the same."
     return ""
 
 
 def _below_chance(scores: Sequence[Score]) -> str:
-    risk = next((score for score in scores if score.metric == NAME), None)
+    risk = next((score for score in scores if score.metric == RISK), None)
     chance = risk.anchors.get("chance") if risk else None
     if risk is None or risk.interval is None or chance is None or risk.interval.high >= chance:
         return ""

@@ -111,7 +111,7 @@ class Scorer:
         """Content address of a score: suite, released pixels, metric with version and source, statistics."""
         settings = [statistics.LEVEL, statistics.RESAMPLES, statistics.SEED]
         card = [metric.card.name, metric.card.version, metric.card.weights, self._sources[type(metric)]]
-        whom = [release.sha256, release.cell if metric.card.needs_copy or metric.card.about_claim else ""]
+        whom = [release.sha256, release.cell if _about_entrant(metric) else ""]
         return sha256_json([FORMAT, benchmark.__version__, self.suite.facts.suite_hash, whom, card, settings])
 
     def known(self, entrant: Entrant, release: Release) -> list[Scores] | None:
@@ -151,11 +151,19 @@ class Scorer:
             scores = self._unavailable(metric, entrant, release) or self._kept(metric, release)
             if scores is None:
                 key = self.key(metric, release)
-                scores = self._scored(metric, released, self.referees_against(entrant, seed, release, settings))
+                scores = self._scored(metric, released, self._referees_of(metric, entrant, seed, release, settings))
                 unchanged = self.key(metric, release) == key  # nobody replaced the weights in between
                 if unchanged and scores.score.status not in ("failed", "unavailable"):
                     write_json(self.store.path("scores", f"{key}.json"), _as_json(scores))
             yield scores
+
+    def _referees_of(
+        self, metric: Metric, entrant: Entrant, seed: int, release: Release, settings: Settings
+    ) -> Referees:
+        """Copy and claim go only to metrics that declare them: scores of the others are kept by pixels alone."""
+        if not _about_entrant(metric):
+            return self.referees
+        return self.referees_against(entrant, seed, release, settings)
 
     def _unavailable(self, metric: Metric, entrant: Entrant, release: Release) -> Scores | None:
         """The status of a metric that cannot be computed on this machine, or not of this entrant."""
@@ -170,7 +178,7 @@ class Scorer:
     def _scored(self, metric: Metric, released: ImageSet, referees: Referees) -> Scores:
         """A score, or what went wrong inside a metric: it does not take the other numbers with it."""
         try:
-            return metric.score(self.original, released, referees)
+            return _checked(metric, metric.score(self.original, released, referees), len(released))
         except AnonbenchError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary to a stranger's metric
@@ -185,6 +193,28 @@ class Scorer:
             return Scores(Score.model_validate(found["score"]), columns)
         except (KeyError, TypeError, ValueError, AttributeError):  # damaged
             return None
+
+
+def _about_entrant(metric: Metric) -> bool:
+    """Whether a score depends on more of the entrant than the released pixels."""
+    return metric.card.needs_copy or metric.card.about_claim
+
+
+def _checked(metric: Metric, scores: object, count: int) -> Scores:
+    """Holds what a metric returned against the protocol.
+
+    Raises:
+        TypeError: it is not ``Scores``.
+        ValueError: it is the score of another metric, or its per-image values are not one per image.
+    """
+    if not isinstance(scores, Scores):
+        raise TypeError(f"score() must return benchmark.protocols.Scores, not {type(scores).__name__}")
+    if scores.score.metric != metric.card.name:
+        raise ValueError(f"score() returned a score of '{scores.score.metric}', not of '{metric.card.name}'")
+    for name, values in scores.per_image.items():
+        if values.shape != (count,):
+            raise ValueError(f"per-image values '{name}' have shape {list(values.shape)}; expected [{count}]")
+    return scores
 
 
 def _as_json(scores: Scores) -> dict[str, Any]:

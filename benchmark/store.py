@@ -6,6 +6,8 @@
     releases/<cell>/release.json      the whole release, once all shards are there
     scores/<key>.json                 scores, and per-image values beside them
     data/, referees/                  rendered images, and referees trained on a folder
+    copies/                           what a slow entrant makes of the attackers' photographs
+    attackers/, ...                   tensors of metrics that do not depend on the entrant or cost much, by content
 
 Two runs may share a store: names are hashes of what is inside, and a file appears only when it is complete.
 """

@@ -62,7 +62,10 @@ def _status(record: Record) -> list[Badge]:
         return [Badge("bad", "failed", failure_text(record))]
     if record.status == "partial":
         lost = f"{coverage.n_failed} of {counted(coverage.n_expected, 'image')} failed"
-        return [Badge("warn", "partial", f"{lost}. The denominator stays {coverage.n_expected}.")]
+        images = [f"{lost}. The denominator stays {coverage.n_expected}."] if coverage.n_failed else []
+        broken = [score.metric for score in record.scores if score.status == "failed"]
+        metrics = [f"Could not be scored with: {', '.join(broken)}."] if broken else []
+        return [Badge("warn", "partial", " ".join([*images, *metrics]) or "The record names no cause.")]
     return []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +13,10 @@ from benchmark.board.columns import Column
 from benchmark.board.load import Entrant
 from benchmark.board.standing import comparable, has_value, is_flagged, muted
 from benchmark.board.tiers import Measured, tied_groups
-from benchmark.records import Score
+from benchmark.records import AT_LEAST, Score
 
 BAR_WIDTH = 96
 BAR_MARGIN = 3
-AT_LEAST = "at least"
-"""What the details of a missing risk call the largest one found."""
 
 
 @dataclass(frozen=True)
@@ -232,8 +231,10 @@ def reason_of(score: Score) -> str:
 
 
 def short(metric: str) -> str:
-    """A metric's name without its parameters: ``embedding`` of ``embedding(network=background)``."""
-    return metric.partition("(")[0]
+    """A metric's name without parameters, the network excepted: ``embedding background``, for there may be two."""
+    family, _, params = metric.partition("(")
+    network = re.search(r"\bnetwork=([\w.-]+)", params)
+    return f"{family} {network[1]}" if network else family
 
 
 def behind(score: Score) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from benchmark.board.load import LoadedRecord
-from benchmark.board.standing import RISK, has_value
-from benchmark.records import Cost, Group, MetricCard, Record, Score
+from benchmark.board.standing import has_value
+from benchmark.records import RISK, Cost, Group, MetricCard, Record, Score
 from benchmark.specs import Spec
 
 GROUPS: tuple[Group, ...] = ("privacy", "utility", "quality", "cost")

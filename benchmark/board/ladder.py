@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from benchmark.board import numbers
 from benchmark.board.cells import short
-from benchmark.board.standing import RISK, has_value, muted
-from benchmark.records import MetricCard, Record, Score
+from benchmark.board.standing import has_value, muted
+from benchmark.records import RISK, MetricCard, Record, Score
 
 MEASURES = ("rank-", "mAP", "TAR@FAR", "EER", "AUC", "D_sys")
 """Beginnings of the numbers that attackers have in common, in the order of the table."""

@@ -1,12 +1,10 @@
-"""Who may be ranked by what: results that are no results, values that mean nothing, and the name of the risk."""
+"""Who may be ranked by what: results that are no results, and values that mean nothing."""
 
 from __future__ import annotations
 
-from benchmark.records import Record, Score
+from benchmark.records import BELOW_CHANCE, TOO_WEAK, Record, Score
 
-RISK = "risk"
-"""As ``benchmark.risk`` names it; a board is rendered without what that module needs."""
-MUTED = ("too-weak", "below-chance")
+MUTED = (TOO_WEAK, BELOW_CHANCE)
 """Flags of a score that take it out of the comparison; other flags are badges of the entrant."""
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 from benchmark.board.columns import Column
 from benchmark.board.load import LoadedRecord, select
 from benchmark.board.means import board_columns
-from benchmark.board.standing import RISK, has_value
-from benchmark.records import Score
+from benchmark.board.standing import has_value
+from benchmark.records import RISK, Score
 
 Row = dict[str, Any]
 

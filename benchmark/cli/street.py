@@ -21,7 +21,7 @@ from benchmark.cli.options import (
 from benchmark.errors import EntrantError, NothingComparable, did_you_mean
 
 if TYPE_CHECKING:
-    from benchmark.records import Record
+    from benchmark.records import MetricCard, Record, Score
 
 
 def _say(text: str) -> None:
@@ -93,17 +93,38 @@ def score(**options: Any) -> None:
 
 
 def summary(record: Record) -> str:
-    """One line about a record: its first score of every group, or what went wrong."""
+    """One line about a record: its first score of every group, or what went wrong, and what it is flagged for."""
     if record.status == "failed":
         return f"{record.entry.name}: failed: {record.coverage.failures[0].message}"
     parts, seen = [], set()
     for card in record.metrics:
         score = record.score(card.name)
-        if card.group not in seen and score is not None and score.value is not None:
+        text = "" if score is None or card.group in seen else _in_words(card, score)
+        if text:
             seen.add(card.group)
-            value = f"{100 * score.value:.1f} %" if card.unit == "share" else f"{score.value:.2f} {card.unit}"
-            parts.append(f"{card.title} {value}" + (f" by {score.by}" if score.by else ""))
-    return f"{record.entry.name}: {', '.join(parts)}"
+            parts.append(text)
+    parts += [f"metrics that failed: {', '.join(broken)}"] if (broken := _broken(record)) else []
+    flags = f" [{', '.join(sorted(record.flags))}]" if record.flags else ""
+    return f"{record.entry.name}{flags}: {', '.join(parts)}"
+
+
+def _in_words(card: MetricCard, score: Score) -> str:
+    """Title and value; no other attacker stands in for a missing risk. Empty where there is nothing to say."""
+    if score.value is None:
+        return f"{card.title} not ranked: {score.reason}" if _not_ranked(card, score) else ""
+    unit = "" if card.unit == "1" else f" {card.unit}".rstrip()
+    value = f"{100 * score.value:.1f} %" if card.unit == "share" else f"{score.value:.2f}{unit}"
+    return f"{card.title} {value}" + (f" by {score.by}" if score.by else "")
+
+
+def _not_ranked(card: MetricCard, score: Score) -> bool:
+    from benchmark.records import RISK
+
+    return card.name == RISK and score.status == "unavailable"
+
+
+def _broken(record: Record) -> list[str]:
+    return [score.metric for score in record.scores if score.status == "failed"]
 
 
 def _stop_if_failed(failed: list[Record]) -> None:

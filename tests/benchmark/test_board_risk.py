@@ -265,6 +265,13 @@ def test_flags_and_details_never_become_markup(tmp_path: Path, evil: str) -> Non
             assert mark not in page
 
 
+def test_a_record_that_a_metric_failed_on_does_not_blame_the_images(tmp_path: Path) -> None:
+    broken = changed(attacked("odd"), STATIC["name"], value=None, status="failed", reason="No.", interval=None)
+    put(tmp_path, broken | {"status": "partial"})
+    badges = re.findall(r'<span class="badge warn" title="([^"]*)">partial<', texts(tmp_path)["index.html"])
+    assert badges == ["Could not be scored with: static."]
+
+
 def test_two_attackers_of_a_kind_are_told_apart() -> None:
     names = ("static", "embedding(network=background)", "embedding(network=mobilefacenet)")
     assert [short(name) for name in names] == ["static", "embedding background", "embedding mobilefacenet"]

@@ -12,7 +12,7 @@ from benchmark.errors import EnvironmentProblem, UsageError
 from benchmark.learning.training import MTF_RECIPE
 from benchmark.protocols import SuiteOptions
 from suites.definition import Definition, read_definition
-from suites.folder.suite import FolderSuite
+from suites.folder.suite import ATTACKERS_OF_PEOPLE, FolderSuite
 
 
 def photograph(path: Path, shade: int, seed: int) -> None:
@@ -41,11 +41,13 @@ def open_suite(people: Path, tmp_path: Path, **options: object) -> FolderSuite:
 
 def test_metrics_follow_what_the_data_know(people: Path, tmp_path: Path) -> None:
     always = list(read_definition("folder").metrics)
-    assert list(open_suite(people, tmp_path).metrics) == ["static", *always]
+    ladder = list(ATTACKERS_OF_PEOPLE)
+    assert list(open_suite(people, tmp_path).metrics) == [*ladder, *always]
     rows = [f"p{person}/{number}.png,{'ab'[person % 2]}" for person in range(4) for number in range(4)]
     (people / "attributes.csv").write_text("path,kind\n" + "\n".join(rows) + "\n")
     suite = open_suite(people, tmp_path)
-    assert list(suite.metrics) == ["static", "f1(attribute=kind)", *always]
+    ladder.insert(2, "embedding(network=background)")
+    assert list(suite.metrics) == [*ladder, "f1(attribute=kind)", "f1-train(attribute=kind)", *always]
     assert suite.facts.attributes == {"kind": ("a", "b")}
     background, probe = suite.images("background"), suite.images("probe")
     assert background.identity is not None
