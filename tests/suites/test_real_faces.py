@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from benchmark.cli import cli
 from benchmark.records import Record, read_record
 from suites.definition import read_definition
+from suites.folder.suite import ATTACKERS_OF_PEOPLE
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 ENTRANTS = ("identity", "black", "blur(kernel=15)", "mask(region=eyes)")
@@ -41,7 +42,15 @@ def test_a_folder_of_faces_without_attributes(tmp_path: Path, monkeypatch: pytes
     assert value(records["black"], "static") == pytest.approx(1 / 20)
     assert value(records["black"], "static") <= value(records["blur(kernel=15)"], "static") <= 1
     assert "landmarks" in records["mask(region=eyes)"].notes
-    assert [card.name for card in records["identity"].metrics] == ["static", *read_definition("folder").metrics]
+    expected = ["risk", *ATTACKERS_OF_PEOPLE, *read_definition("folder").metrics]
+    assert [card.name for card in records["identity"].metrics] == expected
+    for rung in ("static", "transfer", "adaptive", "reversal"):
+        clean, nothing = records["identity"].score(rung), records["black"].score(rung)
+        assert clean is not None
+        assert nothing is not None
+        assert clean.value == clean.anchors["originals"]
+        assert nothing.value == pytest.approx(1 / 20)
+    assert value(records["blur(kernel=15)"], "risk") > value(records["blur(kernel=15)"], "static")
 
 
 def test_a_data_set_by_name_with_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
