@@ -150,14 +150,9 @@ def _constant(released: ImageSet) -> str:
 
 
 def _below_chance(scores: Sequence[Score]) -> str:
-    risk = next((score for score in scores if score.metric == RISK), None)
-    chance = risk.anchors.get("chance") if risk else None
-    if risk is None or risk.interval is None or chance is None or risk.interval.high >= chance:
-        return ""
-    return (
-        f"Even {risk.by} finds at most {risk.interval.high:.1%} where guessing finds {chance:.1%}: the attack, or the "
-        "labels, must be wrong."
-    )
+    """What the worst attacker's own flag says: nobody does better than it, and it does worse than guessing."""
+    by = next((score.by for score in scores if score.metric == RISK and score.value is not None), "")
+    return next((score.flags.get(BELOW_CHANCE, "") for score in scores if score.metric == by), "")
 
 
 def _sentinels(cards: Sequence[MetricCard], scores: Sequence[Score]) -> str:

@@ -87,6 +87,6 @@ def _of_own_person(matches: Matches, truth: torch.Tensor) -> torch.Tensor:
 
 def _places(ranked: torch.Tensor, own: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """How many of ``ranked`` (``[N, G]``) are above each of ``own`` (``[N, R]``), and how many are equal."""
-    ascending = torch.from_numpy(np.sort(ranked.numpy(), axis=1))
+    ascending = torch.from_numpy(np.ascontiguousarray(np.sort(ranked.numpy(), axis=1)))
     below, upto = (torch.searchsorted(ascending, own, side=side) for side in ("left", "right"))
     return ranked.shape[1] - upto, upto - below

@@ -79,7 +79,8 @@ def verdict(
         refused=refused,
     )
     score = _to_chance(scores.score)
-    flags = _flags(score, float(even.credit(people).mean()))
+    least = min(anchors["chance"], _unrelated(person_similarity(found, people), truth))
+    flags = _flags(score, float(even.credit(people).mean()), least)
     return Scores(score.model_copy(update={"flags": flags}), scores.per_image)
 
 
@@ -132,12 +133,23 @@ def _to_chance(score: Score) -> Score:
     return score.model_copy(update={"interval": interval.model_copy(update=moved)})
 
 
-def _flags(score: Score, findable: float) -> dict[str, str]:
+def _unrelated(similarity: torch.Tensor, truth: torch.Tensor) -> float:
+    """Top-1 of these very answers if they had nothing to do with the probes.
+
+    Who always names one person who has few photographs does worse than chance and is not wrong for it.
+    """
+    people = similarity.shape[1]
+    answers, probes = (torch.bincount(part, minlength=people).double() for part in (similarity.argmax(1), truth))
+    return float((answers / answers.sum()) @ (probes / probes.sum()))
+
+
+def _flags(score: Score, findable: float, least: float) -> dict[str, str]:
     """What keeps the score from being ranked by: an attacker that is too weak, or worse than guessing.
 
     Args:
         score: of the attacker.
         findable: share of the probes whose person can be compared at all.
+        least: top-1 that answers without any knowledge reach.
     """
     chance, originals = score.anchors["chance"], score.anchors["originals"]
     found = {}
@@ -146,9 +158,9 @@ def _flags(score: Score, findable: float) -> dict[str, str]:
             f"It names {originals:.1%} of the originals where guessing names {chance:.1%}: less than {FLOOR:.0%} of what "
             "there is to find, so its failure on released images says nothing."
         )
-    if score.interval is not None and score.interval.high < chance:
+    if score.interval is not None and score.interval.high < least - ROUNDING:
         found[BELOW_CHANCE] = (
-            f"It names at most {score.interval.high:.1%} where guessing names {chance:.1%}: the attack, or the labels, "
+            f"It names at most {score.interval.high:.1%} where guessing names {least:.1%}: the attack, or the labels, "
             "must be wrong."
         )
     return found

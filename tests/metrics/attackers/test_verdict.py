@@ -244,3 +244,14 @@ def test_without_identities_there_is_no_verdict() -> None:
     score = nobody_known("planted", 2).score
     assert (score.metric, score.status, score.value, score.n) == ("planted", "not-applicable", None, 2)
     assert score.reason
+
+
+def test_always_naming_who_has_few_photographs_is_not_below_chance() -> None:
+    """Chance is over people, and a constant answer is right once per photograph of one person."""
+    truth = torch.arange(4).repeat_interleave(torch.tensor([1, 20, 20, 20]))
+    images = probes(truth.tolist(), 4)
+    constant = Matches(torch.tensor([[0.0, -1, -1, -1]]).expand(len(truth), 4), torch.arange(4))
+    inverted = Matches(-torch.nn.functional.one_hot(truth, 4).float(), torch.arange(4))
+    right = Matches(torch.nn.functional.one_hot(truth, 4).float(), torch.arange(4))
+    assert BELOW_CHANCE not in verdict(CARD, images, images, constant, right).score.flags
+    assert BELOW_CHANCE in verdict(CARD, images, images, inverted, right).score.flags
