@@ -17,9 +17,11 @@ import benchmark
 from benchmark import machine
 from benchmark.decode import encode_png
 from benchmark.errors import NothingComparable, UsageError
+from benchmark.hashing import sha256_bytes
+from benchmark.images import ImageSet
 from benchmark.learning.classifier import SCORING_BATCH
 from benchmark.protocols import Report, Scores, Suite, quiet
-from benchmark.records import Cost, Coverage, Example, Record, RunFacts, read_record
+from benchmark.records import ORIGINALS, Cost, Coverage, Example, Record, RunFacts, read_record
 from benchmark.registry import Entrant
 from benchmark.release import EntrantFailed, Release, Settings, cell_key, find_release, make_release
 from benchmark.risk import flags_of
@@ -109,7 +111,7 @@ class Pipeline:
                     seconds_fit=release.seconds_fit,
                     peak_memory_mb=release.peak_memory_mb,
                 ),
-                "examples": _examples(release.keys, self.suite.facts.shows_faces),
+                "examples": _examples(self.scorer.original) if self.suite.facts.shows_faces else (),
             }
         )
         return self._write(record, (entrant, release, scores))
@@ -181,7 +183,8 @@ class Pipeline:
             return
         released = self.scorer.released(entrant, record.seed, release, self.settings)
         for row, example in zip(_example_rows(len(original)), record.examples, strict=True):
-            write_atomic(folder / example.original, encode_png(original.images[row]))
+            picture = self.out / ORIGINALS / Path(example.original).name
+            write_atomic(picture, encode_png(original.images[row]), replace=False)
             write_atomic(folder / example.released, encode_png(released.images[row]))
 
 
@@ -213,12 +216,14 @@ def _example_rows(count: int) -> list[int]:
     return torch.linspace(0, count - 1, min(EXAMPLES, count)).round().long().tolist()
 
 
-def _examples(keys: Sequence[str], shown: bool) -> tuple[Example, ...]:
-    if not shown:
-        return ()
+def _examples(original: ImageSet) -> tuple[Example, ...]:
     return tuple(
-        Example(key=keys[row], original=f"examples/{row}-original.png", released=f"examples/{row}-released.png")
-        for row in _example_rows(len(keys))
+        Example(
+            key=original.keys[row],
+            original=f"../../../{ORIGINALS}/{sha256_bytes(encode_png(original.images[row]))[:20]}.png",
+            released=f"examples/{row}-released.png",
+        )
+        for row in _example_rows(len(original))
     )
 
 

@@ -23,6 +23,10 @@ Status = Literal["ok", "unavailable", "not-applicable", "failed"]
 ParamValue = bool | int | Finite | str
 
 
+ORIGINALS = "originals"
+"""Folder of the originals that examples show, by content, beside ``records``."""
+
+
 class Part(BaseModel):
     """Base of every part of a record: unknown fields are refused, values do not change."""
 
@@ -252,8 +256,9 @@ class Example(Part):
 
     key: str
     original: str
-    """File beside the record, relative, PNG."""
+    """PNG, relative to the record: beside it, or under ``originals`` of the result folder, once for all entrants."""
     released: str
+    """PNG beside the record."""
 
 
 class Claims(Part):

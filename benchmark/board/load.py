@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from benchmark.correlations import CorrelationTable, read_correlations
 from benchmark.errors import EnvironmentProblem, NothingComparable, UsageError
-from benchmark.records import Record, SuiteFacts, read_record
+from benchmark.records import ORIGINALS, Record, SuiteFacts, read_record
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class LoadedRecord:
     def folder(self) -> Path:
         """Where its pictures, per-image values and environment lie."""
         return self.path.parent
+
+    @property
+    def originals(self) -> Path:
+        """Where the originals lie that the examples of all records show."""
+        return self.folder.parents[2] / ORIGINALS
 
     @property
     def slug(self) -> str:

@@ -37,12 +37,13 @@ class Pictures:
     def _collect(self, run: LoadedRecord) -> None:
         for example in run.record.examples:
             for name in (example.original, example.released):
-                self._add(run.folder, name)
+                self._add(run, name)
 
-    def _add(self, folder: Path, name: str) -> None:
-        source = folder / name
-        # A record is somebody else's text: it may name only pictures that lie beside it.
-        if not source.is_file() or not source.resolve().is_relative_to(folder.resolve()):
+    def _add(self, run: LoadedRecord, name: str) -> None:
+        source = run.folder / name
+        # A record is somebody else's text: it may name only pictures beside it, and the originals all records share.
+        allowed = (run.folder.resolve(), run.originals.resolve())
+        if not source.is_file() or not any(source.resolve().is_relative_to(place) for place in allowed):
             return
         data = source.read_bytes()
         if data.startswith(PNG_SIGNATURE):

@@ -285,6 +285,22 @@ def with_pictures(tmp_path: Path, shows_faces: bool) -> list[str]:
     return sorted(path.name for path in (render_board(tmp_path).parent / "images").iterdir())
 
 
+def test_originals_that_all_records_share_are_shown(tmp_path: Path) -> None:
+    png = b"\x89PNG\r\n\x1a\nshared"
+    (tmp_path / "originals").mkdir()
+    (tmp_path / "originals" / "a.png").write_bytes(png)
+    (tmp_path / "secret.png").write_bytes(png + b"secret")
+    names = ("../../../originals/a.png", "../../../originals/../secret.png")
+    for number, name in enumerate(names):
+        folder = put(
+            tmp_path, record(name=f"e{number}", examples=[{"key": "k", "original": name, "released": "r.png"}])
+        )
+        (folder / "r.png").write_bytes(png)
+    render_board(tmp_path)
+    copied = {path.read_bytes() for path in (tmp_path / "board" / "images").iterdir()}
+    assert copied == {png}
+
+
 def test_only_pictures_beside_the_record_are_copied(tmp_path: Path) -> None:
     copied = with_pictures(tmp_path, shows_faces=True)
     page = (tmp_path / "board" / "entrants" / "blur-kernel-5.html").read_text()
