@@ -91,11 +91,6 @@ class EntrantCopy(Protocol):
     It runs with a ``Controller`` of its own: another seed, recognisers and other people that the real one never sees.
     """
 
-    @property
-    def identity(self) -> str:
-        """Content address of everything the copy's output depends on besides the photographs."""
-        ...
-
     def released(self, split: str) -> torch.Tensor:
         """What the copy makes of ``Referees.photographs(split)``: uint8 ``[N, 3, H, W]`` in the same order.
 
