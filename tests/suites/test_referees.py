@@ -12,9 +12,13 @@ from benchmark.images import ImageSet, Labels
 from benchmark.learning.networks import SmallResNet
 from benchmark.store import Store
 from suites.definition import RefereePlan
-from suites.referees import last_layer, start_from, trained_and_kept
+from suites.referees import ATTACKERS, OF_BACKGROUND, RECOGNISER, last_layer, start_from, trained_and_kept
 
 QUICK = RefereePlan(params={"width": 4}, recipe={"epochs": 30, "batch": 16, "rate": 1e-2, "gain": 0.0})
+
+
+def plans(plan: RefereePlan = QUICK) -> dict[str, RefereePlan]:
+    return dict.fromkeys((RECOGNISER, *ATTACKERS, "attribute"), plan)
 
 
 def coloured(people: int, photographs: int, seed: int) -> ImageSet:
@@ -31,12 +35,15 @@ def coloured(people: int, photographs: int, seed: int) -> ImageSet:
 
 
 def test_referees_learn_and_are_trained_once(tmp_path: Path) -> None:
-    store, plans = Store(tmp_path), {"recogniser": QUICK, "attribute": QUICK}
+    store = Store(tmp_path)
     enrol, probe = coloured(4, 8, 0), coloured(4, 4, 1)
-    first = trained_and_kept(store, plans, enrol, enrol, "cpu")
+    first = trained_and_kept(store, plans(), enrol, enrol, "cpu")
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
-    assert len(files) == 2
-    again = trained_and_kept(store, plans, enrol, enrol, "cpu")
+    assert len(files) == 2 + len(ATTACKERS)
+    assert {name: model.classes for name, model in first.attackers.items()} == dict.fromkeys(
+        ATTACKERS, enrol.identity.classes if enrol.identity else ()
+    )
+    again = trained_and_kept(store, plans(), enrol, enrol, "cpu")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")} == files
     assert first.recogniser is not None
     assert again.recogniser is not None
@@ -47,12 +54,14 @@ def test_referees_learn_and_are_trained_once(tmp_path: Path) -> None:
 
 
 def test_other_photographs_give_other_referees(tmp_path: Path) -> None:
-    store, plans = Store(tmp_path), {"recogniser": QUICK, "attribute": QUICK}
+    store = Store(tmp_path)
     shas = set()
     for seed in (0, 1):
-        referees = trained_and_kept(store, plans, coloured(3, 4, seed), coloured(3, 0, seed), "cpu")
+        referees = trained_and_kept(store, plans(), coloured(3, 4, seed), coloured(3, 0, seed), "cpu")
         assert referees.recogniser is not None
         assert not referees.attributes
+        assert OF_BACKGROUND not in referees.attackers, "there are no background people to learn"
+        assert set(referees.attackers) == set(ATTACKERS) - {OF_BACKGROUND}
         shas.add(referees.recogniser.sha256)
     assert len(shas) == 2
 
@@ -67,9 +76,9 @@ def test_a_recipe_that_stops_early_holds_images_out(tmp_path: Path) -> None:
         return nullcontext(seen.append)
 
     enrol = coloured(4, 10, 0)
-    trained_and_kept(Store(tmp_path), {"recogniser": plan, "attribute": plan}, enrol, coloured(4, 0, 0), "cpu", report)
+    trained_and_kept(Store(tmp_path), plans(plan), enrol, coloured(4, 0, 0), "cpu", report)
     assert sum(seen) % 36 == 0, "a tenth of 40 images is watched, not learnt from"
-    assert sum(seen) < 500 * 36, "the recipe did not stop early"
+    assert sum(seen) < 3 * 500 * 36, "the recipe did not stop early"
 
 
 def test_starting_weights_fill_all_but_the_last_layer(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from benchmark.learning.classifier import load_classifier
 from benchmark.protocols import SuiteOptions
 from suites.definition import read_definition, weights_folder
 from suites.pin import pin
+from suites.referees import ATTACKERS, RECOGNISER
 from suites.rendered import SPLITS, RenderedSuite
 
 NAMES = ("portraits-smoke", "portraits-v1")
@@ -68,7 +69,7 @@ def test_the_suite_hash_covers_what_can_change_a_score(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_frozen_referees_are_the_pinned_ones(name: str) -> None:
     definition = read_definition(name)
-    assert set(definition.weights) == {"recogniser", *definition.attributes}
+    assert set(definition.weights) == {RECOGNISER, *definition.attributes, *ATTACKERS}
     for referee, sha256 in definition.weights.items():
         loaded = load_classifier(referee, weights_folder(name) / f"{referee}.safetensors", sha256=sha256)
         assert not any(parameter.requires_grad for parameter in loaded.network.parameters())
