@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,11 @@ from benchmark import machine
 from benchmark.decode import encode_png
 from benchmark.errors import NothingComparable, UsageError
 from benchmark.hashing import sha256_bytes
-from benchmark.images import ImageSet
 from benchmark.learning.classifier import SCORING_BATCH
 from benchmark.protocols import Report, Scores, Suite, quiet
 from benchmark.records import ORIGINALS, Cost, Coverage, Example, Record, RunFacts, read_record
 from benchmark.registry import Entrant
 from benchmark.release import EntrantFailed, Release, Settings, cell_key, find_release, make_release
-from benchmark.risk import flags_of
 from benchmark.scoring import Scorer, per_image_rows
 from benchmark.store import Store, write_atomic
 
@@ -93,8 +92,7 @@ class Pipeline:
         known = self.scorer.known(entrant, release) is not None
         scores = self.scorer.score(entrant, seed, release, self.settings)
         reused = [name for name, found in (("released", release.reused), ("scores", known)) if found]
-        released = self.scorer.released(entrant, seed, release, self.settings)
-        flags = flags_of(self.scorer.original, released, self.scorer.cards, [part.score for part in scores])
+        flags = self.scorer.flags(entrant, seed, release, self.settings, scores)
         lost = len(release.missing)
         record = self._record(entrant, seed, started, reused).model_copy(
             update={
@@ -111,10 +109,22 @@ class Pipeline:
                     seconds_fit=release.seconds_fit,
                     peak_memory_mb=release.peak_memory_mb,
                 ),
-                "examples": _examples(self.scorer.original) if self.suite.facts.shows_faces else (),
+                "examples": self._examples if self.suite.facts.shows_faces else (),
             }
         )
         return self._write(record, (entrant, release, scores))
+
+    @cached_property
+    def _examples(self) -> tuple[Example, ...]:
+        original = self.scorer.original
+        return tuple(
+            Example(
+                key=original.keys[row],
+                original=f"../../../{ORIGINALS}/{sha256_bytes(encode_png(original.images[row]))[:20]}.png",
+                released=f"examples/{row}-released.png",
+            )
+            for row in _example_rows(len(original))
+        )
 
     def _failed(self, entrant: Entrant, seed: int, failed: EntrantFailed, started: str) -> Record:
         expected = next(split.n_images for split in self.suite.facts.splits if split.name == "probe")
@@ -214,17 +224,6 @@ def _readable(path: Path) -> Record | None:
 def _example_rows(count: int) -> list[int]:
     """Images spread evenly over the set, which is sorted by person."""
     return torch.linspace(0, count - 1, min(EXAMPLES, count)).round().long().tolist()
-
-
-def _examples(original: ImageSet) -> tuple[Example, ...]:
-    return tuple(
-        Example(
-            key=original.keys[row],
-            original=f"../../../{ORIGINALS}/{sha256_bytes(encode_png(original.images[row]))[:20]}.png",
-            released=f"examples/{row}-released.png",
-        )
-        for row in _example_rows(len(original))
-    )
 
 
 def parquet(columns: Mapping[str, list[Any]]) -> bytes:

@@ -46,14 +46,14 @@ def risk_card(cards: Sequence[MetricCard]) -> MetricCard | None:
     )
 
 
-def risk_of(card: MetricCard, cards: Sequence[MetricCard], scores: Sequence[Scores], images: ImageSet) -> Scores:
+def risk_of(card: MetricCard, cards: Sequence[MetricCard], scores: Sequence[Scores], count: int) -> Scores:
     """The worst attacker's score under the name ``risk``, or why there is none.
 
     Args:
         card: of the risk.
         cards: of all metrics.
         scores: of all metrics.
-        images: the originals.
+        count: number of images.
     """
     rungs = {one.name: one for one in attackers_of(cards)}
     ladder = [part.score for part in scores if part.score.metric in rungs]
@@ -61,7 +61,7 @@ def risk_of(card: MetricCard, cards: Sequence[MetricCard], scores: Sequence[Scor
     worst = max(counted, key=lambda score: score.value or 0.0, default=None)
     gaps = [score for score in ladder if _left_out(score, rungs[score.metric])]
     if worst is None or gaps:
-        return Scores(_no_risk(card, worst, gaps, ladder, len(images)))
+        return Scores(_no_risk(card, worst, gaps, ladder, count))
     values = next(part.per_image for part in scores if part.score.metric == worst.metric)
     update = {"metric": card.name, "by": worst.metric, "details": {}, "refused": {}, "flags": _weak(ladder)}
     column = {card.name: values[worst.metric]} if worst.metric in values else {}
@@ -109,26 +109,31 @@ def _no_risk(
     return Score(metric=card.name, status=status, reason=reason, remedy=remedy, n=count, flags=_weak(ladder))
 
 
-def flags_of(
-    original: ImageSet, released: ImageSet, cards: Sequence[MetricCard], scores: Sequence[Score]
-) -> dict[str, str]:
-    """What makes a result no result: nothing happened, nothing is left, or numbers that cannot be.
+def image_flags(original: ImageSet, released: ImageSet) -> dict[str, str]:
+    """What makes a release no release: nothing happened, or nothing is left.
 
     Args:
         original: the originals.
         released: what was released.
+
+    Returns:
+        Sentences by short name: ``no-op``, ``constant``.
+    """
+    found = {"no-op": _unchanged(original, released), "constant": _constant(released)}
+    return {name: text for name, text in found.items() if text}
+
+
+def number_flags(cards: Sequence[MetricCard], scores: Sequence[Score]) -> dict[str, str]:
+    """What makes scores no measurement: worse than guessing, or numbers that cannot be.
+
+    Args:
         cards: of all metrics, the risk among them.
         scores: of the same.
 
     Returns:
-        Sentences by short name: ``no-op``, ``constant``, ``below-chance``, ``sentinel``.
+        Sentences by short name: ``below-chance``, ``sentinel``.
     """
-    found = {
-        "no-op": _unchanged(original, released),
-        "constant": _constant(released),
-        BELOW_CHANCE: _below_chance(scores),
-        "sentinel": _sentinels(cards, scores),
-    }
+    found = {BELOW_CHANCE: _below_chance(scores), "sentinel": _sentinels(cards, scores)}
     return {name: text for name, text in found.items() if text}
 
 

@@ -20,7 +20,7 @@ from benchmark.protocols import KAnonymityClaim, Metric, Missing, Referees, Repo
 from benchmark.records import MetricCard, Score
 from benchmark.registry import Entrant, build_metric, source_hash
 from benchmark.release import Release, Settings, load_note, load_released, make_release, share_of
-from benchmark.risk import risk_card, risk_of
+from benchmark.risk import image_flags, number_flags, risk_card, risk_of
 from benchmark.store import Store, read_json, write_json
 
 FORMAT = 3
@@ -131,7 +131,19 @@ class Scorer:
             scores = list(self._score_all(entrant, seed, release, settings))
         cards = [metric.card for metric in self.metrics]
         risk = risk_card(cards)
-        return scores if risk is None else [risk_of(risk, cards, scores, self.original), *scores]
+        return scores if risk is None else [risk_of(risk, cards, scores, len(release)), *scores]
+
+    def flags(
+        self, entrant: Entrant, seed: int, release: Release, settings: Settings, scores: Sequence[Scores]
+    ) -> dict[str, str]:
+        """What makes a result no result; the released images are looked at once."""
+        facts = [FORMAT, benchmark.__version__, self.suite.facts.suite_hash, release.sha256, "flags"]
+        path = self.store.path("scores", f"{sha256_json(facts)}.json")
+        found = read_json(path)
+        if not isinstance(found, dict):
+            found = image_flags(self.original, self.released(entrant, seed, release, settings))
+            write_json(path, found)
+        return found | number_flags(self.cards, [part.score for part in scores])
 
     def released(self, entrant: Entrant, seed: int, release: Release, settings: Settings) -> ImageSet:
         """The released images, made again if somebody removed or damaged files of the store."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmark.images import ImageSet
 from benchmark.protocols import Scores
 from benchmark.records import TOO_WEAK, Interval, MetricCard, Score
-from benchmark.risk import flags_of, risk_card, risk_of
+from benchmark.risk import image_flags, number_flags, risk_card, risk_of
 
 IMAGES = ImageSet(torch.arange(4 * 3 * 4 * 4).reshape(4, 3, 4, 4).to(torch.uint8), ("a", "b", "c", "d"))
 RUNGS = ("static", "transfer", "adaptive")
@@ -31,7 +31,7 @@ def risk(**scores: Score) -> Score:
     parts = [Scores(score, {name: values[name]}) for name, score in scores.items()]
     made = risk_card(CARDS)
     assert made is not None
-    found = risk_of(made, CARDS, parts, IMAGES)
+    found = risk_of(made, CARDS, parts, len(IMAGES))
     if found.score.value is not None:
         assert torch.equal(found.per_image["risk"], values[found.score.by])
     return found.score
@@ -115,7 +115,7 @@ def test_the_card_carries_what_the_attackers_are_made_of() -> None:
 
 def flags(released: ImageSet, *scores: Score) -> dict[str, str]:
     cards = [card("risk"), card("x"), card("fid", range=(0.0, None)), card("kid", range=(None, None))]
-    return flags_of(IMAGES, released, cards, scores)
+    return image_flags(IMAGES, released) | number_flags(cards, scores)
 
 
 def with_rows(rows: int, value: torch.Tensor) -> ImageSet:
