@@ -12,6 +12,7 @@ import torch
 
 from benchmark.errors import EntrantError
 from benchmark.hashing import sha256_json, sha256_tensor
+from benchmark.trace import PREFIX, Trace
 
 LANDMARK_NAMES = ("left eye", "right eye", "nose tip", "left mouth corner", "right mouth corner")
 
@@ -134,11 +135,13 @@ class Released:
             there are none.
         notes: named arrays or short facts for audits and pages (groups of a k-anonymous release, source of the
             landmarks); an attacker never sees them.
+        trace: the rounds of a method that works in rounds, over a whole set.
     """
 
     images: torch.Tensor
     notes: Mapping[str, torch.Tensor | str] = field(default_factory=lambda: MappingProxyType({}))
     missing: torch.Tensor | None = None
+    trace: Trace | None = None
 
 
 def check_released(released: object, original: ImageSet) -> Released:
@@ -166,4 +169,9 @@ def check_released(released: object, original: ImageSet) -> Released:
         dense = isinstance(note, torch.Tensor) and note.layout == torch.strided
         if not (dense or isinstance(note, str)):
             raise EntrantError(f"note '{name}' must be a dense tensor or a text, not {type(note).__name__}")
+        if name.startswith(PREFIX):
+            raise EntrantError(f"note '{name}' has a name that is kept for traces; give it another")
+    wrong = "" if released.trace is None else released.trace.problem(len(original), original.size)
+    if wrong:
+        raise EntrantError(f"trace: {wrong}")
     return released

@@ -20,12 +20,15 @@ from benchmark.decode import encode_png
 from benchmark.errors import NothingComparable, UsageError
 from benchmark.hashing import sha256_bytes
 from benchmark.learning.classifier import SCORING_BATCH
+from benchmark.notes import load_trace
 from benchmark.protocols import Report, Scores, Suite, quiet
 from benchmark.records import ORIGINALS, Cost, Coverage, Example, Record, RunFacts, read_record
 from benchmark.registry import Entrant
 from benchmark.release import EntrantFailed, Release, Settings, cell_key, find_release, make_release
 from benchmark.scoring import Scorer, per_image_rows
 from benchmark.store import Store, write_atomic
+from benchmark.trace import Trace
+from benchmark.tracing import columns_of, facts_of, pictures_of
 
 EXAMPLES = 3
 
@@ -94,6 +97,7 @@ class Pipeline:
         reused = [name for name, found in (("released", release.reused), ("scores", known)) if found]
         flags = self.scorer.flags(entrant, seed, release, self.settings, scores)
         lost = len(release.missing)
+        trace = load_trace(self.store, release, self.suite.facts.suite_hash)
         record = self._record(entrant, seed, started, reused).model_copy(
             update={
                 "status": "partial" if lost or any(part.score.status == "failed" for part in scores) else "ok",
@@ -110,9 +114,10 @@ class Pipeline:
                     peak_memory_mb=release.peak_memory_mb,
                 ),
                 "examples": self._examples if self.suite.facts.shows_faces else (),
+                "trace": None if trace is None else facts_of(trace, self.scorer.original, self.suite.facts.shows_faces),
             }
         )
-        return self._write(record, (entrant, release, scores))
+        return self._write(record, _Made(entrant, release, scores, trace))
 
     @cached_property
     def _examples(self) -> tuple[Example, ...]:
@@ -164,7 +169,7 @@ class Pipeline:
             cost=Cost(),
         )
 
-    def _write(self, record: Record, made: tuple[Entrant, Release, list[Scores]] | None) -> Record:
+    def _write(self, record: Record, made: _Made | None) -> Record:
         """Keeps the record, last of its files; one that says the same as before stays as it was."""
         record = record.identified()
         folder = record_folder(self.out, record)
@@ -179,23 +184,36 @@ class Pipeline:
         if before is not None:
             record = record.model_copy(update={"supersedes": before.result_id})
         if made is not None:
-            self._write_beside(folder, record, *made)
+            self._write_beside(folder, record, made)
         write_atomic(folder / "environment.txt", machine.environment_text().encode())
         write_atomic(folder / "record.json", (record.model_dump_json(indent=1) + "\n").encode())
         return record
 
-    def _write_beside(
-        self, folder: Path, record: Record, entrant: Entrant, release: Release, scores: list[Scores]
-    ) -> None:
+    def _write_beside(self, folder: Path, record: Record, made: _Made) -> None:
         original = self.scorer.original
-        write_atomic(folder / "per_image.parquet", parquet(per_image_rows(original, scores, record.seed)))
+        columns = [item for part in made.scores for item in part.per_image.items()]
+        traced = [] if made.trace is None else list(columns_of(made.trace).items())
+        write_atomic(folder / "per_image.parquet", parquet(per_image_rows(original, columns + traced, record.seed)))
+        if made.trace is not None and record.trace is not None:
+            for name, data in pictures_of(made.trace, record.trace):
+                write_atomic(folder / name, data)
         if not record.examples:
             return
-        released = self.scorer.released(entrant, record.seed, release, self.settings)
+        released = self.scorer.released(made.entrant, record.seed, made.release, self.settings)
         for row, example in zip(_example_rows(len(original)), record.examples, strict=True):
             picture = self.out / ORIGINALS / Path(example.original).name
             write_atomic(picture, encode_png(original.images[row]), replace=False)
             write_atomic(folder / example.released, encode_png(released.images[row]))
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What the files beside a record are made of."""
+
+    entrant: Entrant
+    release: Release
+    scores: list[Scores]
+    trace: Trace | None
 
 
 def record_folder(out: Path, record: Record) -> Path:

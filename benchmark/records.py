@@ -261,6 +261,43 @@ class Example(Part):
     """PNG beside the record."""
 
 
+class TraceStep(Part):
+    """An image after some of its rounds."""
+
+    after: int
+    """Rounds behind it; 0 is the original."""
+    picture: str
+    """WebP beside the record: the image above what mattered on it (bright), both slightly compressed."""
+
+
+class TraceSequence(Part):
+    """One image on its way, from the original to what is released."""
+
+    key: str
+    steps: tuple[TraceStep, ...]
+
+
+class TraceFacts(Part):
+    """The rounds of an entrant that works in rounds; per image they stand in the Parquet file beside the record."""
+
+    risk: tuple[Finite, ...]
+    """Share of all images that the entrant's own recogniser names rightly, before the first round and after each."""
+    target: Finite
+    """The share below which it stops."""
+    recognised: int
+    """Images still named rightly when it stopped."""
+    rounds_median: Finite
+    rounds_max: int
+    changed_mean: Finite
+    """Share of the values (pixel x channel) of an image that were ever changed, on average."""
+    sequences: tuple[TraceSequence, ...] = ()
+
+    @property
+    def converged(self) -> bool:
+        """Whether it came below its target."""
+        return self.risk[-1] < self.target
+
+
 class Claims(Part):
     """Who says so."""
 
@@ -312,6 +349,8 @@ class Record(Part):
     """What makes the result no result, as short name and sentence (``no-op``, ``constant``); never ranked above others."""
     coverage: Coverage
     examples: tuple[Example, ...] = ()
+    trace: TraceFacts | None = None
+    """The rounds of an entrant that works in rounds."""
     run: RunFacts
     cost: Cost
     claims: Claims = Claims()
@@ -333,8 +372,12 @@ class Record(Part):
 
 
 def result_id(record: Record) -> str:
-    """sha256 of what does not change between two runs of the same thing."""
-    return sha256_json(record.model_dump(mode="json", exclude=VOLATILE))
+    """sha256 of what does not change between two runs of the same thing.
+
+    A record without a trace has the id it had before there were traces.
+    """
+    absent = {"trace"} if record.trace is None else set()
+    return sha256_json(record.model_dump(mode="json", exclude=VOLATILE | absent))
 
 
 def json_schema() -> dict[str, Any]:

@@ -110,6 +110,7 @@ def build_entrant(text: str) -> Entrant:
 
 def _facts(spec: Spec, factory: Any, anonymizer: Anonymizer) -> EntrantFacts:
     params = {name: getattr(anonymizer, name, value) for name, value in expanded(factory, spec).items()}
+    params = {name: value for name, value in params.items() if value is not None}  # None: not set
     return EntrantFacts(
         name=str(spec),
         family=spec.family,

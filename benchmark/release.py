@@ -13,7 +13,7 @@ import torch
 
 import benchmark
 from benchmark.decode import decode_png, encode_png
-from benchmark.errors import AnonbenchError, EnvironmentProblem
+from benchmark.errors import AnonbenchError, EntrantError, EnvironmentProblem
 from benchmark.hashing import sha256_bytes, sha256_json, sha256_tensor
 from benchmark.images import ImageSet, Released, check_released
 from benchmark.machine import PeakMemory
@@ -270,6 +270,8 @@ class _Work:
 
         def call() -> tuple[Released, bytes]:
             released = check_released(self.entrant.anonymizer.anonymize(part, self.controller), part)
+            if released.trace is not None and self.entrant.shardable:
+                raise EntrantError("a trace is of a whole set, and this entrant declares that its set may be cut")
             return released, _arrays(released)
 
         return self._guarded("anonymize", call)
@@ -303,6 +305,8 @@ def _arrays(released: Released) -> bytes:
     from safetensors.torch import save
 
     arrays = {name: note.contiguous() for name, note in released.notes.items() if isinstance(note, torch.Tensor)}
+    if released.trace is not None:
+        arrays |= released.trace.arrays()
     return save(arrays) if arrays else b""
 
 
@@ -330,32 +334,6 @@ def _finish(
     }
     write_json(store.path("releases", cell, "release.json"), facts)
     return _as_release(cell, facts, reused=False)
-
-
-def load_note(store: Store, release: Release, name: str, salt: str) -> torch.Tensor | None:
-    """An array an entrant published per image, in the order of the release; None where it did not.
-
-    Args:
-        store: where the release is kept.
-        release: whose note.
-        name: of the note.
-        salt: hash of the suite, which made the keys the entrant saw.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    rows: dict[str, torch.Tensor] = {}
-    for path in sorted(store.path("releases", release.cell).glob("*.safetensors")):
-        shard = read_json(path.with_suffix(".json"))
-        try:
-            note = load_file(path).get(name)
-        except (OSError, SafetensorError):
-            return None
-        if shard is None or note is None or len(note) != len(shard["keys"]):
-            return None
-        rows |= dict(zip(shard["keys"], note, strict=True))
-    keys = [disguised_key(key, salt) for key in release.keys]
-    return torch.stack([rows[key] for key in keys]) if rows and set(keys) <= set(rows) else None
 
 
 def merged_notes(notes: list[dict[str, str]]) -> dict[str, str]:

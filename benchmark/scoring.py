@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,10 +16,11 @@ from benchmark.copies import OwnCopy
 from benchmark.errors import AnonbenchError, EnvironmentProblem, as_line
 from benchmark.hashing import sha256_json
 from benchmark.images import ImageSet
+from benchmark.notes import load_note
 from benchmark.protocols import KAnonymityClaim, Metric, Missing, Referees, Report, Scores, Suite, missing_of, quiet
 from benchmark.records import MetricCard, Score
 from benchmark.registry import Entrant, build_metric, source_hash
-from benchmark.release import Release, Settings, load_note, load_released, make_release, share_of
+from benchmark.release import Release, Settings, load_released, make_release, share_of
 from benchmark.risk import image_flags, number_flags, risk_card, risk_of
 from benchmark.store import Store, read_json, write_json
 
@@ -234,8 +235,10 @@ def _as_json(scores: Scores) -> dict[str, Any]:
     return {"score": scores.score.model_dump(mode="json"), "per_image": columns}
 
 
-def per_image_rows(images: ImageSet, scores: Sequence[Scores], seed: int) -> Mapping[str, list[Any]]:
-    """The per-image values of all metrics as columns of a long table.
+def per_image_rows(
+    images: ImageSet, values_of: Iterable[tuple[str, torch.Tensor]], seed: int
+) -> Mapping[str, list[Any]]:
+    """Per-image values by name as columns of a long table.
 
     A value that is not finite (PSNR of an identical image) is missing, with its status.
 
@@ -246,7 +249,7 @@ def per_image_rows(images: ImageSet, scores: Sequence[Scores], seed: int) -> Map
     columns: dict[str, list[Any]] = {
         name: [] for name in ("image_id", "identity_id", "metric", "value", "status", "seed")
     }
-    for name, values in (item for part in scores for item in part.per_image.items()):
+    for name, values in values_of:
         finite = values.isfinite().tolist()
         columns["image_id"] += images.keys
         columns["identity_id"] += people

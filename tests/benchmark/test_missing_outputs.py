@@ -12,7 +12,8 @@ from benchmark.images import ImageSet, Released, check_released
 from benchmark.protocols import Controller, Referees, Report, quiet
 from benchmark.records import EntrantFacts, SplitFacts, SuiteFacts
 from benchmark.registry import Entrant
-from benchmark.release import Settings, find_release, load_note, load_released, make_release
+from benchmark.notes import load_note
+from benchmark.release import Settings, find_release, load_released, make_release
 from benchmark.specs import Spec
 from benchmark.store import Store
 
