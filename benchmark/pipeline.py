@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from benchmark.release import EntrantFailed, Release, Settings, cell_key, find_r
 from benchmark.scoring import Scorer, per_image_rows
 from benchmark.store import Store, write_atomic
 from benchmark.trace import Trace
-from benchmark.tracing import columns_of, facts_of, pictures_of
+from benchmark.tracing import PICTURES, columns_of, facts_of, pictures_of
 
 EXAMPLES = 3
 
@@ -194,6 +195,7 @@ class Pipeline:
         columns = [item for part in made.scores for item in part.per_image.items()]
         traced = [] if made.trace is None else list(columns_of(made.trace).items())
         write_atomic(folder / "per_image.parquet", parquet(per_image_rows(original, columns + traced, record.seed)))
+        shutil.rmtree(folder / PICTURES, ignore_errors=True)  # of the record that this one supersedes
         if made.trace is not None and record.trace is not None:
             for name, data in pictures_of(made.trace, record.trace):
                 write_atomic(folder / name, data)

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from benchmark.hashing import sha256_json
 
@@ -280,7 +280,7 @@ class TraceSequence(Part):
 class TraceFacts(Part):
     """The rounds of an entrant that works in rounds; per image they stand in the Parquet file beside the record."""
 
-    risk: tuple[Finite, ...]
+    risk: Annotated[tuple[Finite, ...], Field(min_length=1)]
     """Share of all images that the entrant's own recogniser names rightly, before the first round and after each."""
     target: Finite
     """The share below which it stops."""

@@ -304,7 +304,11 @@ def _published(released: Released) -> torch.Tensor:
 def _arrays(released: Released) -> bytes:
     from safetensors.torch import save
 
-    arrays = {name: note.contiguous() for name, note in released.notes.items() if isinstance(note, torch.Tensor)}
+    arrays = {
+        name: note.clone(memory_format=torch.contiguous_format)
+        for name, note in released.notes.items()
+        if isinstance(note, torch.Tensor)
+    }
     if released.trace is not None:
         arrays |= released.trace.arrays()
     return save(arrays) if arrays else b""

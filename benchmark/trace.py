@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 
 PREFIX = "trace."
 """Of the arrays of a trace among the arrays of a release."""
+TOLERANCE = 1e-3
+"""How far a saliency may lie beyond 0 and 1 by rounding; less than a grey level."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +54,22 @@ class Trace:
 
     def problem(self, count: int, size: tuple[int, int]) -> str:
         """What is wrong with it for ``count`` images of ``size`` (height, width); empty if nothing is."""
-        per_image = {"rounds": torch.int64, "changed": torch.int64, "recognised": torch.bool}
-        for name, kind in per_image.items():
-            found = getattr(self, name)
-            if found.dtype != kind or found.shape != (count,):
-                return f"{name} must be {kind} [{count}], not {found.dtype} {list(found.shape)}"
-        if self.risk.dim() != 1 or len(self.risk) == 0 or not ((self.risk >= 0) & (self.risk <= 1)).all():
-            return "risk must be shares from 0 to 1, one before the first round and one after each"
-        return next((text for part in self.sequences if (text := _problem(part, count, size))), "")
+        return next(self._problems(count, size), "")
+
+    def _problems(self, count: int, size: tuple[int, int]) -> Iterator[str]:
+        """The first one counts: later checks take for granted what earlier ones found."""
+        if not _are_shares(self.risk):
+            yield "risk must be shares from 0 to 1, one before the first round and one after each"
+        if not isinstance(self.target, (int, float)) or not 0 <= self.target <= 1:
+            yield f"target must be a share from 0 to 1, not {self.target}"
+        most = {"rounds": len(self.risk) - 1, "changed": 3 * size[0] * size[1], "recognised": 1}
+        for name, highest in most.items():
+            values, kind = getattr(self, name), torch.bool if name == "recognised" else torch.int64
+            yield from _unlike(name, values, kind, [count])
+            if ((values < 0) | (values > highest)).any():
+                yield f"{name} must lie from 0 to {highest}, not from {int(values.min())} to {int(values.max())}"
+        for part in self.sequences:
+            yield from _problems_of(part, count, size)
 
     def arrays(self) -> dict[str, torch.Tensor]:
         """Everything as arrays by name, for a file."""
@@ -71,21 +81,38 @@ class Trace:
             "recognised": self.recognised,
         }
         for number, part in enumerate(self.sequences):
-            row = torch.tensor(part.row)
+            row = torch.tensor(int(part.row))
             parts = {"row": row, "after": part.after, "images": part.images, "saliency": part.saliency.float()}
             named |= {f"sequences.{number}.{name}": values for name, values in parts.items()}
-        return {f"{PREFIX}{name}": values.cpu().contiguous() for name, values in named.items()}
+        # Copies, because a file holds no two arrays that share memory: all sequences may have one ``after``.
+        return {f"{PREFIX}{name}": values.detach().cpu().contiguous().clone() for name, values in named.items()}
 
 
-def _problem(part: Sequence, count: int, size: tuple[int, int]) -> str:
-    pictures = len(part.after)
+def _problems_of(part: Sequence, count: int, size: tuple[int, int]) -> Iterator[str]:
     if not 0 <= part.row < count:
-        return f"a sequence is of row {part.row}, and there are {count} images"
-    if part.images.dtype != torch.uint8 or part.images.shape != (pictures, 3, *size):
-        return f"images of a sequence must be uint8 {[pictures, 3, *size]}, not {list(part.images.shape)}"
+        yield f"a sequence is of row {part.row}, and there are {count} images"
+    pictures = len(part.images)
+    yield from _unlike("images of a sequence", part.images, torch.uint8, [pictures, 3, *size])
+    yield from _unlike("after of a sequence", part.after, torch.int64, [pictures])
+    if not pictures or part.after[0] != 0 or (part.after.diff() <= 0).any():
+        yield f"after of a sequence must start with 0 (the original) and rise, not be {part.after.tolist()}"
     if part.saliency.shape != (pictures, *size):
-        return f"saliency of a sequence must be {[pictures, *size]}, not {list(part.saliency.shape)}"
-    return ""
+        yield f"saliency of a sequence must be {[pictures, *size]}, not {list(part.saliency.shape)}"
+    if not ((part.saliency >= -TOLERANCE) & (part.saliency <= 1 + TOLERANCE)).all():
+        yield "saliency of a sequence must lie from 0 to 1"
+
+
+def _are_shares(values: object) -> bool:
+    if not isinstance(values, torch.Tensor):
+        return False
+    return values.dim() == 1 and len(values) > 0 and bool(((values >= 0) & (values <= 1)).all())
+
+
+def _unlike(name: str, values: object, kind: torch.dtype, shape: list[int]) -> Iterator[str]:
+    if not isinstance(values, torch.Tensor):
+        yield f"{name} must be a tensor, {kind} {shape}, not {type(values).__name__}"
+    elif values.dtype != kind or list(values.shape) != shape:
+        yield f"{name} must be {kind} {shape}, not {values.dtype} {list(values.shape)}"
 
 
 def from_arrays(arrays: Mapping[str, torch.Tensor]) -> Trace | None:
@@ -93,6 +120,7 @@ def from_arrays(arrays: Mapping[str, torch.Tensor]) -> Trace | None:
 
     Raises:
         KeyError: a part is missing.
+        ValueError: a sequence has no number.
     """
     named = {name.removeprefix(PREFIX): values for name, values in arrays.items() if name.startswith(PREFIX)}
     if not named:

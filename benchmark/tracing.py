@@ -12,6 +12,8 @@ from benchmark.images import ImageSet
 from benchmark.records import TraceFacts, TraceSequence, TraceStep
 from benchmark.trace import Sequence, Trace
 
+PICTURES = "rounds"
+"""Folder of the pictures beside the record."""
 QUALITY = 80
 """Of the pictures, WebP 0..100; examples beside the record show what is released pixel for pixel."""
 
@@ -38,7 +40,7 @@ def facts_of(trace: Trace, original: ImageSet, shows_faces: bool) -> TraceFacts:
 
 
 def _sequence(number: int, sequence: Sequence, key: str) -> TraceSequence:
-    named = [TraceStep(after=after, picture=f"rounds/{number}-{after}.webp") for after in sequence.after.tolist()]
+    named = [TraceStep(after=after, picture=f"{PICTURES}/{number}-{after}.webp") for after in sequence.after.tolist()]
     return TraceSequence(key=key, steps=tuple(named))
 
 

@@ -33,6 +33,11 @@ def with_unit(card: MetricCard, value: float) -> str:
     return plain(card, value) + (f"{NO_BREAK}%" if card.unit == SHARE else "")
 
 
+def percent(share: float) -> str:
+    """A share, 0..1, in percent with its sign."""
+    return f"{_signed(f'{100 * share:.1f}')}{NO_BREAK}%"
+
+
 def span(card: MetricCard, low: float, high: float) -> str:
     """Two bounds: ``94.1–97.2``; negative bounds are set apart with words."""
     joint = f"{NO_BREAK}to{NO_BREAK}" if low < 0 else EN_DASH

@@ -17,6 +17,7 @@ from benchmark.board.means import board_columns
 from benchmark.board.metric_pages import metric_pages
 from benchmark.board.panel import Panels
 from benchmark.board.pictures import Pictures
+from benchmark.board.rounds import Rounds, rounds_of, rounds_page
 from benchmark.board.rows import Row, rows_of
 from benchmark.board.scatter import scatter_data
 from benchmark.board.sections import sections_of
@@ -40,9 +41,12 @@ def board_texts(
     views = [ColumnView.of(column, selection.entrants) for column in board_columns(selection.runs)]
     rows = rows_of(selection.entrants, views)
     panels = Panels.of(correlations, selection.suite.suite_hash, views)
-    yield "index.html", rendered("index.html.j2", {"panels": panels, **_index(selection, views, rows)})
-    yield from _entrant_pages(selection, views, rows, pictures)
+    rounds = rounds_of(rows, pictures)
+    index = {"panels": panels, "rounds": rounds, **_index(selection, views, rows)}
+    yield "index.html", rendered("index.html.j2", index)
+    yield from _entrant_pages(selection, views, rows, pictures, rounds)
     yield from metric_pages(selection, views, rows)
+    yield from rounds_page(selection, rounds)
     yield "board.csv", as_csv(records)
     yield "board.json", as_json(records)
 
@@ -75,10 +79,16 @@ def _index(selection: Selection, views: Sequence[ColumnView], rows: Sequence[Row
 
 
 def _entrant_pages(
-    selection: Selection, views: Sequence[ColumnView], rows: Sequence[Row], pictures: Pictures
+    selection: Selection,
+    views: Sequence[ColumnView],
+    rows: Sequence[Row],
+    pictures: Pictures,
+    rounds: Sequence[Rounds],
 ) -> Iterator[tuple[str, str]]:
+    by_slug = {one.row.entrant.slug: one for one in rounds}
     for row, previous, following in with_neighbours(rows):
-        context = {"previous": previous, "following": following, **_entrant(selection, views, row, pictures)}
+        around = {"previous": previous, "following": following, "rounds": by_slug.get(row.entrant.slug)}
+        context = {**around, **_entrant(selection, views, row, pictures)}
         yield f"entrants/{row.entrant.slug}.html", rendered("entrant.html.j2", context)
 
 

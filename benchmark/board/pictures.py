@@ -1,4 +1,4 @@
-"""Example pictures: copied under the hash of their content, so that a shared original is stored once."""
+"""Pictures of examples and rounds: copied under the hash of their content, so that a shared original is stored once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Pictures:
 
     @classmethod
     def of(cls, entrants: Sequence[Entrant]) -> Pictures:
-        """Collects the examples of each entrant's main record where the suite's licence lets a board show them."""
+        """Collects examples and rounds of each entrant's main record where the suite's licence lets a board show them."""
         pictures = cls()
         for entrant in entrants:
             if entrant.record.suite.shows_faces:
@@ -35,18 +35,26 @@ class Pictures:
         return self.addresses.get(run.folder / name, "")
 
     def _collect(self, run: LoadedRecord) -> None:
+        # A record is somebody else's text: it may name only pictures beside it, and the originals all records share.
         for example in run.record.examples:
             for name in (example.original, example.released):
-                self._add(run, name)
+                self._add(run.folder / name, (run.folder, run.originals))
+        if run.record.trace and run.record.status != "failed":
+            for step in (step for sequence in run.record.trace.sequences for step in sequence.steps):
+                self._add(run.folder / step.picture, (run.folder,))
 
-    def _add(self, run: LoadedRecord, name: str) -> None:
-        source = run.folder / name
-        # A record is somebody else's text: it may name only pictures beside it, and the originals all records share.
-        allowed = (run.folder.resolve(), run.originals.resolve())
-        if not source.is_file() or not any(source.resolve().is_relative_to(place) for place in allowed):
+    def _add(self, source: Path, allowed: Sequence[Path]) -> None:
+        if not source.is_file() or not any(source.resolve().is_relative_to(place.resolve()) for place in allowed):
             return
         data = source.read_bytes()
-        if data.startswith(PNG_SIGNATURE):
-            address = f"images/{sha256_bytes(data)[:20]}.png"
+        if suffix := _suffix(data):
+            address = f"images/{sha256_bytes(data)[:20]}{suffix}"
             self.files.setdefault(address, source)
             self.addresses[source] = address
+
+
+def _suffix(data: bytes) -> str:
+    """What a picture's name ends in, by its first bytes and not by the name it came with; empty for anything else."""
+    if data.startswith(PNG_SIGNATURE):
+        return ".png"
+    return ".webp" if data.startswith(b"RIFF") and data[8:12] == b"WEBP" else ""

@@ -16,7 +16,16 @@ from benchmark.board.pictures import Pictures
 from benchmark.errors import EnvironmentProblem, UsageError
 from benchmark.hashing import sha256_bytes
 
-ASSETS = ("board.css", "theme.js", "board.js", "scatter.js")
+ASSETS = (
+    "board.css",
+    "theme.js",
+    "board.js",
+    "plot.js",
+    "scatter.js",
+    "rounds.js",
+    "plotly-basic.min.js",
+    "plotly-basic.LICENSE.txt",
+)
 MARKER = Path("assets") / "board.css"
 """A folder that holds it was written by this module and may be replaced."""
 
@@ -71,10 +80,6 @@ def _write_assets(folder: Path) -> None:
     package = files("benchmark.board") / "assets"
     for name in ASSETS:
         (folder / name).write_bytes((package / name).read_bytes())
-    # Slow to import, and needed here alone.
-    from plotly.offline import get_plotlyjs
-
-    (folder / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8", newline="\n")
 
 
 def _swap(fresh: Path, board: Path, old: Path) -> None:

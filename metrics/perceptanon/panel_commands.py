@@ -26,7 +26,10 @@ THREADS = click.option("--threads", type=click.IntRange(1), help="Computing thre
     "--people", type=click.Choice(["background", "evaluated"]), default="background", show_default=True,
     help="Whose photographs: background people to train on, evaluated people to measure on.",
 )  # fmt: skip
-@click.option("-e", "--entrant", "entrants", multiple=True, metavar="SPEC", help="Default: the suite's list.")
+@click.option(
+    "-e", "--entrant", "entrants", multiple=True, metavar="SPEC",
+    help="Default: the suite's list without entrants that use a recogniser or train photographs.",
+)  # fmt: skip
 @click.option("--variants", type=click.IntRange(1), default=6, show_default=True, help="Released images per original.")
 @THREADS
 def panel(suite: str, out: Path, people: str, entrants: tuple[str, ...], variants: int, threads: int | None) -> None:
@@ -43,8 +46,22 @@ def panel(suite: str, out: Path, people: str, entrants: tuple[str, ...], variant
     opened, report = _open(suite, "cpu")
     store = Store(cache_root() / "store")
     chosen: Any = people
-    rows = make_study(opened, chosen, entrants or opened.entrants, variants, Plan(), store, out, report)
+    specs = entrants or _default_entrants(opened)
+    rows = make_study(opened, chosen, specs, variants, Plan(), store, out, report)
     click.echo(f"{out}: {rows} released images, judged by a simulated panel")
+
+
+def _default_entrants(suite: Suite) -> Sequence[str]:
+    """The suite's list, without those that use more than a panel can hand out; says who was left out."""
+    from benchmark.errors import UsageError
+    from metrics.perceptanon.study import usable
+
+    kept, beyond = usable(suite.entrants)
+    if not kept:
+        raise UsageError(f"a simulated panel can run none of the entrants of {suite.facts.name}; name others with -e")
+    if beyond:
+        click.echo(f"Left out, a simulated panel cannot hand out what they use: {', '.join(beyond)}", err=True)
+    return kept
 
 
 @click.command()

@@ -96,7 +96,7 @@ def make_study(
     Args:
         suite: whose people.
         people: ``background`` for a study to train on, ``evaluated`` (the probe photographs) for one to measure on.
-        specs: entrants, for example the suite's own list.
+        specs: entrants, for example what is ``usable`` of the suite's own list.
         variants: released images per original.
         plan: of the panel.
         store: where observers are kept.
@@ -156,6 +156,12 @@ def _check_out(out: Path) -> None:
         raise UsageError(
             f"{out / tables[0]} is not of a simulated panel and would be lost; name another folder with --out"
         )
+
+
+def usable(specs: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The entrants that use no more than a panel can hand out, and the others, each in the order given."""
+    beyond = [spec for spec in specs if build_entrant(spec).uses - GIVEN]
+    return [spec for spec in specs if spec not in beyond], beyond
 
 
 def _entrant(spec: str) -> Entrant:

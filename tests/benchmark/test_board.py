@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, get_args
@@ -246,7 +247,7 @@ def test_a_board_depends_on_its_records_alone(tmp_path: Path) -> None:
             put(out, data)
         boards.append(files_of(render_board(out).parent))
     assert boards[0] == boards[1]
-    assert {"index.html", "board.csv", "board.json", "assets/plotly.min.js"} <= set(boards[0])
+    assert {"index.html", "board.csv", "board.json", "assets/plotly-basic.min.js"} <= set(boards[0])
     records = load_records(tmp_path / "one")
     shuffled = random.Random(1).sample(records, len(records))
     assert as_csv(shuffled) == as_csv(records)
@@ -448,8 +449,19 @@ def test_nothing_is_loaded_from_the_network(tmp_path: Path) -> None:
                 assert tag == "a" or not re.match(r"(https?:)?//", address)
                 if tag in ("a", "script", "img", "link") and not re.match(r"https?:|#|data:", address) and address:
                     assert (page.parent / unquote(address)).resolve().exists(), address
-    for asset in [*board.glob("assets/board.*"), *board.glob("assets/s*.js"), *board.glob("assets/t*.js")]:
+    ours = [path for path in board.glob("assets/*") if not path.name.startswith("plotly")]
+    assert {"board.css", "board.js", "plot.js", "rounds.js", "scatter.js", "theme.js"} == {path.name for path in ours}
+    for asset in ours:
         assert not re.search(r"//\w+\.|url\(|@import|fetch\(|XMLHttp", asset.read_text())
+
+
+def test_plotly_is_the_file_of_its_package_and_comes_with_its_licence(tmp_path: Path) -> None:
+    put(tmp_path, record())
+    assets = render_board(tmp_path).parent / "assets"
+    bundle = (assets / "plotly-basic.min.js").read_bytes()
+    assert sha256(bundle).hexdigest() == "99784e3abfb07b142a15e521a439e6d9addceadb3f79553fd24c72774f0649ba"
+    assert b"plotly.js (basic - minified) v4.1.1" in bundle[:200]
+    assert (assets / "plotly-basic.LICENSE.txt").read_text().startswith("MIT License")
 
 
 def test_rendering_needs_no_torch() -> None:

@@ -9,10 +9,10 @@ import torch
 
 from benchmark.errors import EntrantError
 from benchmark.images import ImageSet, Released, check_released
+from benchmark.notes import load_note
 from benchmark.protocols import Controller, Referees, Report, quiet
 from benchmark.records import EntrantFacts, SplitFacts, SuiteFacts
 from benchmark.registry import Entrant
-from benchmark.notes import load_note
 from benchmark.release import Settings, find_release, load_released, make_release
 from benchmark.specs import Spec
 from benchmark.store import Store
