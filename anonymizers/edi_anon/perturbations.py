@@ -85,7 +85,9 @@ class FloatDpBlur:
         cells = noisy_means(images, seed, "dp-blur", given.b, given.m, given.eps)
         stacked = enlarge(cells, given.b, height, width).permute(0, 2, 3, 1).numpy()
         side, border = (given.kernel, given.kernel), cv2.BORDER_REFLECT_101
-        blurred = [cv2.GaussianBlur(image, side, 0, borderType=border) for image in stacked]
+        # As OpenCV derives it from sigma 0; versions differ in how long a kernel has a table of its own instead.
+        sigma = 0.3 * ((given.kernel - 1) / 2 - 1) + 0.8 if given.kernel > 7 else 0
+        blurred = [cv2.GaussianBlur(image, side, sigma, borderType=border) for image in stacked]
         return to_bytes(torch.from_numpy(np.stack(blurred)).permute(0, 3, 1, 2))
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 
 from anonymizers.edi_anon.perturbations import Perturbation
-from anonymizers.edi_anon.saliency import Explainer
+from anonymizers.edi_anon.saliency import BLOCK, Explainer
 from anonymizers.edi_anon.selection import Selection, explains
-from anonymizers.edi_anon.watching import Watch
+from anonymizers.edi_anon.watching import Seen, Watch
 from benchmark.hashing import sha256_json
 from benchmark.images import ImageSet
+from benchmark.learning.training import one_thread
 from benchmark.protocols import Progress, silent
 from benchmark.trace import Trace
 
@@ -25,11 +28,13 @@ class Look:
         rows: of the recognised images in the set, int64 ``[A]``.
         proposed: uint8 ``[A, 3, H, W]``.
         moving: whether any later round could still change the image, bool ``[A]``.
+        seen: of the watched images.
     """
 
     rows: torch.Tensor
     proposed: torch.Tensor
     moving: torch.Tensor
+    seen: Sequence[tuple[int, Seen]] = ()
 
 
 @dataclass
@@ -44,7 +49,7 @@ class Rounds:
         select: the mask M.
         target: stop as soon as the share of recognised images is below this.
         limit: rounds at most.
-        batch: images per pass.
+        batch: images per pass at most.
         seed: of all draws.
         device: torch device of the recogniser.
         dtype: of its parameters.
@@ -78,12 +83,19 @@ class Rounds:
     def run(self) -> Trace:
         """Rounds until the target is reached, nothing can change any more, or the limit; what is released is ``images``.
 
-        An image that is not recognised is never touched again, so it cannot become recognisable.
+        An image that is not recognised is never touched again, so it cannot become recognisable. Batches are shared
+        out to as many workers as PyTorch has threads, each computing with one: how a library divides a convolution
+        among threads decides its last digits.
         """
+        workers = torch.get_num_threads() if torch.device(self.device).type == "cpu" else 1
+        with one_thread(), ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return self._run(pool, workers)
+
+    def _run(self, pool: Executor, workers: int) -> Trace:
         curve: list[float] = []
         active, stuck = torch.arange(len(self.images)), torch.zeros(0, dtype=torch.int64)
         for number in itertools.count():
-            look = self._look(active, number)
+            look = self._look(active, number, pool, workers)
             recognised = torch.cat([look.rows, stuck])
             curve.append(len(recognised) / max(1, len(self.images)))
             if curve[-1] < self.target or number == self.limit:
@@ -96,12 +108,19 @@ class Rounds:
         self._tell(len(self.images))
         return self._trace(curve, recognised)
 
-    def _look(self, rows: torch.Tensor, number: int) -> Look:
-        """One pass after ``number`` rounds; nothing is changed."""
+    def _look(self, rows: torch.Tensor, number: int, pool: Executor, workers: int) -> Look:
+        """One pass after ``number`` rounds; no image is changed."""
         self.looked_at += len(rows)
         draws = round_seed(self.seed, number)
-        parts = [self._look_at(part, number, draws) for part in rows.split(self.batch)]
-        return Look(*(torch.cat([getattr(part, name) for part in parts]) for name in ("rows", "proposed", "moving")))
+        share = -(-len(rows) // (workers * BLOCK)) * BLOCK  # whole blocks, so that nobody fills up more than one
+        batches = rows.split(max(1, min(self.batch, share)))
+        parts = list(pool.map(lambda part: self._look_at(part, number, draws), batches))
+        self.watch.keep(item for part in parts for item in part.seen)
+        return Look(
+            torch.cat([part.rows for part in parts]),
+            torch.cat([part.proposed for part in parts]),
+            torch.cat([part.moving for part in parts]),
+        )
 
     def _look_at(self, rows: torch.Tensor, number: int, draws: int) -> Look:
         keys = [self.original.keys[row] for row in rows.tolist()]
@@ -113,8 +132,8 @@ class Rounds:
         )
         if not len(kept):
             return Look(rows[named], kept.images, named[named])
-        self.watch.look(number, rows[named], kept.images, saliency)
-        return Look(rows[named], *self._next(kept, saliency, draws))
+        seen = self.watch.seen_in(number, rows[named], kept.images, saliency)
+        return Look(rows[named], *self._next(kept, saliency, draws), seen)
 
     def _next(self, images: ImageSet, saliency: torch.Tensor, draws: int) -> tuple[torch.Tensor, torch.Tensor]:
         """One round, ``(1 - M) x + M P(x)``, and whether it or a later one can change the image."""

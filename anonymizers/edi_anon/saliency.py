@@ -13,8 +13,8 @@ from benchmark.errors import EntrantError
 from benchmark.seeding import normal
 
 Method = Literal["signed", "abs", "integrated-gradients", "smoothgrad", "occlusion"]
-BLOCK = 16
-"""Batches are filled up to multiples of this. Libraries take other kernels for fewer images, whose last digits differ, and
+BLOCK = 8
+"""Batches are filled up to multiples of this. Libraries take other kernels for a few images, whose last digits differ, and
 near ties would be decided otherwise."""
 STEPS = 16
 """Of the path of integrated gradients."""
@@ -58,9 +58,15 @@ class Towards(nn.Module):
             raise EntrantError("EDI-Anon needs a runner-up, and the recogniser knows one person only; give it two")
         if images.requires_grad and not logits.requires_grad:
             raise EntrantError("EDI-Anon needs gradients, and the recogniser's output has none; give one in PyTorch")
-        self.best = logits.detach().topk(2, dim=1).indices
+        self.best = best_two(logits.detach())
         towards = self.best[:, 1] if runner_up is None else runner_up
         return nn.functional.cross_entropy(logits, towards, reduction="none")
+
+
+def best_two(logits: torch.Tensor) -> torch.Tensor:
+    """The two most likely classes, int64 ``[N, 2]``; of equal ones the first, as ``argmax`` names it everywhere else."""
+    best = logits.argmax(1, keepdim=True)
+    return torch.cat([best, logits.scatter(1, best, -torch.inf).argmax(1, keepdim=True)], 1)
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,8 @@ class Explainer:
         Raises:
             EntrantError: the recogniser has no gradient or only one class.
         """
+        if not len(images):
+            return Explained(torch.zeros(0, dtype=torch.bool), images)
         if self.method in ("signed", "abs"):
             return self._fused(images, labels)
         towards = Towards(self.network)

@@ -78,7 +78,7 @@ class Selection:
         if self.reference:
             chosen = at_percentile(scores.flatten(1), self.q).reshape(scores.shape)
             return self._spread(chosen).expand_as(saliency)
-        able = moves.any(1, keepdim=True) if self.pool in ("max", "sum") else moves
+        able = moves if self.pool == "none" else moves.any(1, keepdim=True)
         flat = scores.masked_fill(~able, -math.inf).flatten(1)
         chosen = largest(flat, self.q).reshape(scores.shape) & able & explains(saliency)[:, None, None, None]
         return self._spread(chosen).expand_as(saliency)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -25,8 +26,10 @@ class Watch:
 
     seen: dict[int, list[Seen]] = field(default_factory=dict)
 
-    def look(self, number: int, rows: torch.Tensor, images: torch.Tensor, saliency: torch.Tensor) -> None:
-        """Takes note of recognised images after ``number`` rounds.
+    def seen_in(
+        self, number: int, rows: torch.Tensor, images: torch.Tensor, saliency: torch.Tensor
+    ) -> list[tuple[int, Seen]]:
+        """What there is to keep of recognised images after ``number`` rounds; nothing is kept yet.
 
         Args:
             number: rounds behind them.
@@ -35,12 +38,16 @@ class Watch:
             saliency: float ``[A, 3, H, W]``.
         """
         if number & (number - 1):  # neither 0 nor a power of two
-            return
-        for place, row in enumerate(rows.tolist()):
-            if number == 0 and len(self.seen) < WATCHED:
-                self.seen[row] = []
-            if row in self.seen:
-                self.seen[row].append((number, images[place].clone(), picture(saliency[place])))
+            return []
+        places = [place for place, row in enumerate(rows.tolist()) if number == 0 or row in self.seen]
+        shown = places[:WATCHED] if number == 0 else places
+        return [(int(rows[place]), (number, images[place].clone(), picture(saliency[place]))) for place in shown]
+
+    def keep(self, found: Iterable[tuple[int, Seen]]) -> None:
+        """Keeps what was seen; before the first round of the first images alone."""
+        for row, seen in found:
+            if row in self.seen or (len(self.seen) < WATCHED and seen[0] == 0):
+                self.seen.setdefault(row, []).append(seen)
 
     def sequences(self, rounds: torch.Tensor, images: torch.Tensor) -> tuple[Sequence, ...]:
         """What was seen of each watched image and how it ended; ``rounds`` int64 ``[N]``, ``images`` uint8 ``[N, 3, H, W]``."""

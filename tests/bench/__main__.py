@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tests.bench import bench_anonymizers, bench_distribution, bench_ladder, bench_metrics, bench_street
+from benchmark.machine import prepare_environment
+
+prepare_environment()  # before torch is imported, as the commands do
+
+# ruff: noqa: E402
+from tests.bench import (
+    bench_anonymizers,
+    bench_distribution,
+    bench_edi_anon,
+    bench_ladder,
+    bench_metrics,
+    bench_street,
+)
 
 if __name__ == "__main__":
     bench_anonymizers.main()
@@ -12,5 +24,7 @@ if __name__ == "__main__":
     bench_distribution.main()
     print()
     bench_ladder.main()
+    print()
+    bench_edi_anon.main()
     print()
     bench_street.main()
