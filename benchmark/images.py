@@ -171,7 +171,9 @@ def check_released(released: object, original: ImageSet) -> Released:
             raise EntrantError(f"note '{name}' must be a dense tensor or a text, not {type(note).__name__}")
         if name.startswith(PREFIX):
             raise EntrantError(f"note '{name}' has a name that is kept for traces; give it another")
-    wrong = "" if released.trace is None else released.trace.problem(len(original), original.size)
+    trace = released.trace
+    wrong = "" if trace is None else trace.problem(len(original), original.size)
+    wrong = wrong or ("" if trace is None else trace.untruth(original.images, images))
     if wrong:
         raise EntrantError(f"trace: {wrong}")
     return released

@@ -52,7 +52,7 @@ def _sound(arrays: Mapping[str, torch.Tensor], count: int) -> Trace | None:
     try:
         trace = from_arrays(arrays)
         return None if trace is None or trace.problem(count, _size_of(trace)) else trace
-    except (KeyError, ValueError, TypeError, RuntimeError):
+    except (LookupError, ValueError, TypeError, RuntimeError):
         return None
 
 
@@ -76,7 +76,7 @@ def _in_order(trace: Trace, order: list[int]) -> Trace:
 
 
 def _shards(store: Store, release: Release) -> list[tuple[list[str], dict[str, torch.Tensor]]]:
-    """Keys and arrays of the parts a release was made in; empty where one of them has none or is damaged."""
+    """Keys and arrays of the parts of a release that have arrays; empty where one of them is damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -25,7 +25,7 @@ from benchmark.notes import load_trace
 from benchmark.protocols import Report, Scores, Suite, quiet
 from benchmark.records import ORIGINALS, Cost, Coverage, Example, Record, RunFacts, read_record
 from benchmark.registry import Entrant
-from benchmark.release import EntrantFailed, Release, Settings, cell_key, find_release, make_release
+from benchmark.release import EntrantFailed, Release, Settings, cell_key, find_release, forget_release, make_release
 from benchmark.scoring import Scorer, per_image_rows
 from benchmark.store import Store, write_atomic
 from benchmark.trace import Trace
@@ -98,7 +98,7 @@ class Pipeline:
         reused = [name for name, found in (("released", release.reused), ("scores", known)) if found]
         flags = self.scorer.flags(entrant, seed, release, self.settings, scores)
         lost = len(release.missing)
-        trace = load_trace(self.store, release, self.suite.facts.suite_hash)
+        trace = self._trace(entrant, seed, release)
         record = self._record(entrant, seed, started, reused).model_copy(
             update={
                 "status": "partial" if lost or any(part.score.status == "failed" for part in scores) else "ok",
@@ -119,6 +119,14 @@ class Pipeline:
             }
         )
         return self._write(record, _Made(entrant, release, scores, trace))
+
+    def _trace(self, entrant: Entrant, seed: int, release: Release) -> Trace | None:
+        """The rounds of a release, made again if somebody removed or damaged their file."""
+        trace = load_trace(self.store, release, self.suite.facts.suite_hash)
+        if trace is not None or not release.traced:
+            return trace
+        forget_release(self.store, release)
+        return load_trace(self.store, self.anonymize(entrant, seed), self.suite.facts.suite_hash)
 
     @cached_property
     def _examples(self) -> tuple[Example, ...]:

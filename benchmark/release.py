@@ -60,6 +60,7 @@ class Release:
         peak_memory_mb: see ``PeakMemory``.
         notes: short facts the entrant published.
         missing: rows of images that were never delivered.
+        traced: whether it came with a trace.
         reused: whether all of it was found in the store.
     """
 
@@ -73,6 +74,7 @@ class Release:
     notes: Mapping[str, str]
     missing: tuple[int, ...]
     reused: bool
+    traced: bool = False
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -97,6 +99,12 @@ def find_release(store: Store, cell: str) -> Release | None:
 def _as_release(cell: str, facts: dict[str, Any], reused: bool) -> Release:
     tuples = {name: tuple(facts[name]) for name in ("keys", "objects", "missing")}
     return Release(cell=cell, reused=reused, **{**facts, **tuples})
+
+
+def forget_release(store: Store, release: Release) -> None:
+    """Makes the next run make the release anew; its images stay in the store."""
+    for path in store.path("releases", release.cell).glob("*.json"):
+        path.unlink(missing_ok=True)
 
 
 def load_released(store: Store, release: Release, original: ImageSet) -> ImageSet | None:
@@ -242,6 +250,7 @@ class _Work:
             "peak_memory_mb": memory.peak,
             "objects": self.store.put_all([encode_png(image) for image in _published(released)]),
             "missing": [] if released.missing is None else released.missing.nonzero().flatten().tolist(),
+            "traced": released.trace is not None,
             "notes": {name: note for name, note in released.notes.items() if isinstance(note, str)},
         }
         if arrays:
@@ -252,7 +261,7 @@ class _Work:
     def _kept(self, store: Store, path: Path, part: ImageSet) -> dict[str, Any] | None:
         kept = read_json(path)
         parts = {"keys", "seconds", "peak_memory_mb", "objects", "missing", "notes"}
-        if not isinstance(kept, dict) or set(kept) != parts or kept["keys"] != list(part.keys):
+        if not isinstance(kept, dict) or not parts <= set(kept) or kept["keys"] != list(part.keys):
             return None
         return kept if store.get_all(kept["objects"]) is not None else None
 
@@ -335,6 +344,7 @@ def _finish(
         "peak_memory_mb": max(peaks) if peaks else None,
         "notes": merged_notes([part["notes"] for part in done]),
         "missing": missing,
+        "traced": any(part.get("traced") for part in done),
     }
     write_json(store.path("releases", cell, "release.json"), facts)
     return _as_release(cell, facts, reused=False)

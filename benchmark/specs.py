@@ -106,8 +106,8 @@ def construct(factory: Callable[..., Any], spec: Spec) -> Any:
         return factory(**spec.params)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "parameters"
-        text = f"{spec}: {where}: {first['msg']}. Try: anonbench show {spec.family}"
+        where = "".join(f"{part}: " for part in first["loc"])
+        text = f"{spec}: {where}{first['msg'].removeprefix('Value error, ')}. Try: anonbench show {spec.family}"
         raise UsageError(text) from error
     except Exception as error:  # a stranger's class may raise anything
         raise UsageError(f"{spec}: {error or type(error).__name__}. Try: anonbench show {spec.family}") from error

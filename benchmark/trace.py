@@ -9,6 +9,8 @@ import torch
 
 PREFIX = "trace."
 """Of the arrays of a trace among the arrays of a release."""
+MOST_ROUNDS, MOST_SEQUENCES, MOST_PICTURES = 10_000, 16, 32
+"""What a trace may hold at most: rounds, sequences, and pictures of a sequence."""
 TOLERANCE = 1e-3
 """How far a saliency may lie beyond 0 and 1 by rounding; less than a grey level."""
 
@@ -21,8 +23,8 @@ class Sequence:
         row: which image of the set it is.
         after: int64 ``[T]``, how many rounds each picture has behind it; the first is the original, the last is released.
         images: uint8 ``[T, 3, H, W]``.
-        saliency: float32 ``[T, H, W]``, what mattered on each picture, 0 (not at all) to 1; all zeros where the method
-            did not ask.
+        saliency: float32 ``[T, H, W]``, what mattered on each picture, 0 (not at all) to 1; all zeros where it
+            noted nothing.
     """
 
     row: int
@@ -68,8 +70,21 @@ class Trace:
             yield from _unlike(name, values, kind, [count])
             if ((values < 0) | (values > highest)).any():
                 yield f"{name} must lie from 0 to {highest}, not from {int(values.min())} to {int(values.max())}"
+        if count and abs(float(self.risk[-1]) - float(self.recognised.double().mean())) > 0.5 / count:
+            yield "risk must end with the share of images that are still recognised"
+        if len(self.risk) > MOST_ROUNDS + 1 or len(self.sequences) > MOST_SEQUENCES:
+            yield f"at most {MOST_ROUNDS} rounds and {MOST_SEQUENCES} sequences are kept"
         for part in self.sequences:
             yield from _problems_of(part, count, size)
+
+    def untruth(self, original: torch.Tensor, released: torch.Tensor) -> str:
+        """What a sequence shows that is not so, both uint8 ``[N, 3, H, W]``; empty if nothing is."""
+        for part in self.sequences:
+            if not torch.equal(part.images[0], original[part.row]):
+                return "a sequence must begin with the original"
+            if not torch.equal(part.images[-1], released[part.row]) or part.after[-1] != self.rounds[part.row]:
+                return "a sequence must end with the released image, after all of its rounds"
+        return ""
 
     def arrays(self) -> dict[str, torch.Tensor]:
         """Everything as arrays by name, for a file."""
@@ -92,6 +107,8 @@ def _problems_of(part: Sequence, count: int, size: tuple[int, int]) -> Iterator[
     if not 0 <= part.row < count:
         yield f"a sequence is of row {part.row}, and there are {count} images"
     pictures = len(part.images)
+    if pictures > MOST_PICTURES:
+        yield f"at most {MOST_PICTURES} pictures of a sequence are kept"
     yield from _unlike("images of a sequence", part.images, torch.uint8, [pictures, 3, *size])
     yield from _unlike("after of a sequence", part.after, torch.int64, [pictures])
     if not pictures or part.after[0] != 0 or (part.after.diff() <= 0).any():

@@ -25,10 +25,14 @@ Perturb = Annotated[
     Literal["blur", "pixelate", "dp-pix", "dp-blur", "noise", "mask"],
     Field(description="what replaces selected values"),
 ]
-Percentile = Annotated[float, Field(gt=0, lt=100, description="of the saliency; values above it are perturbed")]
+Percentile = Annotated[
+    float | None,
+    Field(
+        gt=0, lt=100, description="percentile of the saliency from which values are perturbed; published: 90, mask 99"
+    ),
+]
 Target = Annotated[float, Field(gt=0, le=1, description="stop when the share of recognised images is below this")]
-Limit = Annotated[int, Field(ge=1, le=2_000_000, description="rounds at most")]
-Strength = Annotated[int | None, Field(description="of the perturbation, in px of these images; default: the preset's")]
+Limit = Annotated[int, Field(ge=1, le=10_000, description="rounds at most")]
 Preset = Annotated[Literal["paper"], Field(description="where strengths and q come from that are not given")]
 Mode = Annotated[
     Literal["standard", "reference"], Field(description="reference: the published arithmetic, stalls included")
@@ -42,7 +46,7 @@ class EdiAnon:
     """EDI-Anon: perturbs the pixels that explain the identification, round by round, until the recogniser fails.
 
     One round on an image that is still recognised: the gradient of the cross-entropy towards the runner-up says which
-    values support the identification; those at or above the percentile ``q`` take the value they have in the perturbed
+    values support the identification; those from the percentile ``q`` upwards take the value they have in the perturbed
     image, ``x = (1 - M) x + M P(x)``; the result is rounded to 8 bit. Rounds go on over the set until the share of
     recognised images is below ``target``, nothing can change any more, or ``rounds`` are done.
 
@@ -58,18 +62,18 @@ class EdiAnon:
     source: ClassVar[str] = "Haffar, Sanchez, Khan, Domingo-Ferrer, Transactions on Data Privacy 18:3, 135-155, 2025"
 
     perturb: Perturb = "blur"
-    q: Percentile | None = None
+    q: Percentile = None
     target: Target = 0.01
     rounds: Limit = 200
     preset: Preset = "paper"
     mode: Mode = "standard"
     saliency: Annotated[Method, Field(description="how the identification is explained")] = "signed"
     pool: Annotated[Pool | None, Field(description="of the channels; default: none, of a mask max")] = None
-    kernel: Strength = None
-    size: Strength = None
-    variant: Annotated[str | None, Field(description="of pixelate: mean or edi")] = None
-    b: Strength = None
-    m: Strength = None
+    kernel: Annotated[int | None, Field(description="of blur (box) and dp-blur (Gaussian) in px")] = None
+    size: Annotated[int | None, Field(description="of pixelate in px")] = None
+    variant: Annotated[Literal["mean", "edi"] | None, Field(description="of pixelate")] = None
+    b: Annotated[int | None, Field(description="of dp-pix and dp-blur, side of a cell in px")] = None
+    m: Annotated[int | None, Field(description="of dp-pix and dp-blur, pixels in which neighbours may differ")] = None
     eps: Annotated[float | None, Field(description="of dp-pix and dp-blur, for grey levels")] = None
     sigma: Annotated[float | None, Field(description="of noise, in grey levels; there is no published one")] = None
     colour: Annotated[Literal["black", "red"] | None, Field(description="of a mask")] = None
@@ -121,7 +125,7 @@ class EdiAnon:
     def _rounds(self, images: ImageSet, controller: Controller) -> Rounds:
         if images.identity is None or controller.recogniser is None:
             raise EntrantError(
-                "EDI-Anon needs to know who is on the images and a recogniser of these people; this suite has none"
+                "EDI-Anon needs to know who is on the images and a recogniser of these people; none was handed out"
             )
         classifier = controller.recogniser.copy().for_labels(images.identity)
         layout = LAYOUTS[self.layout]
@@ -164,7 +168,8 @@ class EdiAnon:
         reached = "below" if last < self.target else "NOT below"
         notes = {
             "perturbation": perturbations.text_of(self.perturb, self.given, min(images.size)),
-            "rounds": f"{made} of at most {self.rounds}, values above the percentile {self.percentile:g}",
+            "rounds": f"{made} of at most {self.rounds}",
+            "selection": f"percentile {self.percentile:g} of the {self.saliency} saliency, channels pooled: {self.pooling}",
             "named by its own recogniser": f"{first:.2%} before, {last:.2%} after, {reached} the target of {self.target:.2%}",
         }
         if last >= self.target:

@@ -32,6 +32,8 @@ PUBLISHED: Mapping[str, Mapping[str, ParamValue]] = {
 """Strengths at 224 px. Published is eps = 100 in a formula for grey levels, applied to values from 0 to 1: 100 / 255."""
 PUBLISHED_Q = {"mask": 99.0}
 """Percentile by perturbation, 90 for all others."""
+LARGEST_KERNEL = 999
+"""Of the conventional filters, in px."""
 COLOURS = {"black": (0, 0, 0), "red": (255, 0, 0)}
 
 
@@ -104,14 +106,15 @@ DETERMINISTIC = {"blur", "pixelate"}
 def scaled(name: str, value: ParamValue, side: int) -> ParamValue:
     """A published strength on images whose shorter side is ``side`` px.
 
-    Lengths (kernel, size, b) go with the side and ``m``, a number of pixels, with its square, rounded and at least 1;
-    the Gaussian's kernel is rounded to an odd number; eps and words stay. The noise of DP-Pix, m / (b * b * eps), thus
-    stays the same but for rounding.
+    Lengths (kernel, size, b) go with the side and ``m``, a number of pixels, with its square, rounded, at least 1; a
+    kernel is at most 999, the Gaussian's odd; eps and words stay. The noise of DP-Pix, m / (b * b * eps), thus stays
+    the same but for rounding.
     """
     factor = side / PUBLISHED_SIDE
     if isinstance(value, str) or name not in {"kernel", "size", "b", "m"}:
         return value
-    return max(1, round(value * (factor**2 if name == "m" else factor)))
+    rounded = max(1, round(value * (factor**2 if name == "m" else factor)))
+    return min(rounded, LARGEST_KERNEL) if name == "kernel" else rounded
 
 
 def published(perturb: str, side: int) -> dict[str, ParamValue]:
@@ -147,6 +150,8 @@ def build(perturb: str, given: Mapping[str, ParamValue], side: int, reference: b
     strength = {**published(perturb, side), **given}
     if not strength:
         raise ValueError(f"perturb={perturb} has no published strength; give one, as in perturb=noise, sigma=50")
+    if strength.get("sigma") == 0:
+        raise ValueError("noise of sigma=0 changes nothing; give more")
     if perturb == "mask":
         return Painted(COLOURS[str(strength["colour"])])
     filtering = FAMILIES[perturb](**strength)

@@ -8,6 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
+from torch.backends import cudnn
 
 from anonymizers.edi_anon.perturbations import Perturbation
 from anonymizers.edi_anon.saliency import BLOCK, Explainer
@@ -88,7 +89,8 @@ class Rounds:
         among threads decides its last digits.
         """
         workers = torch.get_num_threads() if torch.device(self.device).type == "cpu" else 1
-        with one_thread(), ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        exact = cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        with exact, one_thread(), ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return self._run(pool, workers)
 
     def _run(self, pool: Executor, workers: int) -> Trace:
@@ -141,7 +143,9 @@ class Rounds:
         mask = self.select(saliency, (perturbed != images.images).to(saliency.device)).cpu()
         proposed = torch.where(mask, perturbed, images.images)
         moving = (proposed != images.images).flatten(1).any(1)
-        if not self.perturb.deterministic:  # the next draw may change what this one left
+        if not (
+            self.perturb.deterministic and self.explain.deterministic
+        ):  # the next draw may change what this one left
             moving |= explains(saliency).cpu()
         return proposed, moving
 

@@ -23,7 +23,7 @@ SAMPLES = 16
 NOISE = 0.1
 """Their standard deviation, of the range of values."""
 WINDOWS = 8
-"""Occluded windows along a side."""
+"""Occluded windows along a side, at most."""
 
 
 class Explained(NamedTuple):
@@ -81,6 +81,11 @@ class Explainer:
     network: Network
     method: Method = "signed"
 
+    @property
+    def deterministic(self) -> bool:
+        """Whether it says the same of the same image in every round."""
+        return self.method != "smoothgrad"
+
     def __call__(self, images: torch.Tensor, labels: torch.Tensor, keys: Sequence[str], seed: int) -> Explained:
         """Looks at a batch.
 
@@ -130,7 +135,12 @@ class Asked(NamedTuple):
 def filled(rows: torch.Tensor) -> torch.Tensor:
     """The rows, the last one repeated up to a multiple of ``BLOCK``."""
     lacking = -len(rows) % BLOCK
-    return torch.cat([rows, rows[-1:].expand(lacking, *rows.shape[1:])]) if lacking else rows.clone()
+    layout = torch.channels_last if rows.dim() == 4 and _is_channels_last(rows) else torch.contiguous_format
+    return torch.cat([rows, rows[-1:].expand(lacking, *rows.shape[1:])]).clone(memory_format=layout)
+
+
+def _is_channels_last(images: torch.Tensor) -> bool:
+    return images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
 
 
 def _integrated(towards: Towards, asked: Asked) -> torch.Tensor:
@@ -163,7 +173,7 @@ def _occluded(towards: Towards, asked: Asked) -> torch.Tensor:
     """Occlusion by black windows (Zeiler and Fergus, ECCV 2014)."""
     from captum.attr import Occlusion
 
-    window = tuple(max(1, side // WINDOWS) for side in asked.images.shape[2:])
+    window = tuple(-(-side // WINDOWS) for side in asked.images.shape[2:])
     with torch.no_grad():
         attribution = Occlusion(towards).attribute(
             asked.images, sliding_window_shapes=(3, *window), strides=(3, *window),

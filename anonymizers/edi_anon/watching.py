@@ -64,8 +64,9 @@ def picture(saliency: torch.Tensor) -> torch.Tensor:
 
 
 def _sequence(row: int, seen: list[Seen], last: int, image: torch.Tensor) -> Sequence:
-    before = [part for part in seen if part[0] < last]
+    before, at_end = [part for part in seen if part[0] < last], [part for part in seen if part[0] == last]
+    asked = at_end[0][2] if at_end else torch.zeros(image.shape[1:])  # of an image that is recognised to the end
     places = torch.linspace(0, len(before) - 1, min(PICTURES - 1, len(before))).round().long().tolist()
-    shown = [*(before[place] for place in places), (last, image, torch.zeros(image.shape[1:]))]
+    shown = [*(before[place] for place in places), (last, image, asked)]
     after, images, saliency = zip(*shown, strict=True)
     return Sequence(row, torch.tensor(after), torch.stack(images), torch.stack(saliency))

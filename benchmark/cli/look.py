@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import click
 
@@ -108,7 +108,7 @@ def _rows(thing: Any, kind: str) -> Rows:
         rows += [{"field": key, "value": str(value)} for key, value in card.model_dump().items()]
     return [
         *rows,
-        *({"field": f"parameter {part.name}", "value": _parameter(part)} for part in parameters(thing).values()),
+        *({"field": f"parameter {part.name}", "value": _parameter(thing, part)} for part in parameters(thing).values()),
     ]
 
 
@@ -117,10 +117,20 @@ def _words(thing: Any, name: str) -> str:
     return ", ".join(sorted(value)) if isinstance(value, frozenset) else str(value)
 
 
-def _parameter(part: Any) -> str:
-    words = [getattr(extra, "description", None) for extra in get_args(part.annotation)[1:]]
-    default = "required" if part.default is part.empty else f"default {part.default}"
-    return ", ".join([default, *(word for word in words if word)])
+def _parameter(thing: Any, part: Any) -> str:
+    field = getattr(thing, "__pydantic_fields__", {}).get(part.name)
+    words = [*_choices(getattr(field, "annotation", None)), getattr(field, "description", None)]
+    default = (
+        "required" if part.default is part.empty else "not set" if part.default is None else f"default {part.default}"
+    )
+    return "; ".join([default, *(word for word in words if word)])
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The words a parameter may be, as one text."""
+    literal = next((part for part in (annotation, *get_args(annotation)) if get_origin(part) is Literal), None)
+    words = [] if literal is None else [str(word) for word in get_args(literal)]
+    return [" | ".join(words)] if len(words) > 1 else []
 
 
 def _suite_rows(factory: Any) -> Rows:

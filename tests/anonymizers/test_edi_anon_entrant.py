@@ -106,7 +106,9 @@ def people_set(count: int = 5, height: int = 12, width: int = 10, people: tuple[
 def test_without_a_recogniser_or_people_there_is_nothing_to_do() -> None:
     images = people_set()
     for given, recogniser in ((images, None), (images.without(identity=True), constant("zero"))):
-        with pytest.raises(EntrantError, match=r"^EDI-Anon needs to know who is on the images and a recogniser.*none$"):
+        with pytest.raises(
+            EntrantError, match=r"^EDI-Anon needs to know who is on the images and a recogniser.*handed out$"
+        ):
             EdiAnon().anonymize(given, Controller(recogniser=recogniser))
 
 
@@ -273,7 +275,8 @@ def test_found_is_the_source_of_the_filters() -> None:
 def test_notes_say_what_was_applied() -> None:
     notes = run(EdiAnon(perturb="dp-pix", target=0.5, rounds=9), PROBES, tiny())[0].notes
     assert notes["perturbation"] == "dp-pix(b=3, m=1, eps=0.3922)", "scaled to the shorter side of 21 px"
-    assert "of at most 9, values above the percentile 90" in str(notes["rounds"])
+    assert str(notes["rounds"]).endswith("of at most 9")
+    assert notes["selection"] == "percentile 90 of the signed saliency, channels pooled: none"
     assert "below the target of 50.00%" in str(notes["named by its own recogniser"])
 
 

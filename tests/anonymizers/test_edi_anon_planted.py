@@ -35,6 +35,7 @@ class Planted:
     """Names everybody, and explains by ranks that stand in a table."""
 
     saliency: torch.Tensor
+    deterministic: bool = True
 
     def __call__(self, images: torch.Tensor, labels: torch.Tensor, keys: Any, seed: int) -> Explained:
         rows = torch.tensor([int(key.split()[1]) for key in keys])

@@ -90,7 +90,7 @@ def test_integrated_gradients_agree_with_captum_and_add_up() -> None:
 
 
 def test_occlusion_agrees_with_captum_called_directly() -> None:
-    window = (3, HEIGHT // WINDOWS, WIDTH // WINDOWS)
+    window = (3, -(-HEIGHT // WINDOWS), -(-WIDTH // WINDOWS))
     direct = Occlusion(loss).attribute(
         IMAGES, sliding_window_shapes=window, strides=window, additional_forward_args=RUNNER_UP
     )
@@ -98,7 +98,7 @@ def test_occlusion_agrees_with_captum_called_directly() -> None:
 
 
 def test_occlusion_is_what_the_loss_rises_by_when_a_window_is_uncovered() -> None:
-    height, width = HEIGHT // WINDOWS, WIDTH // WINDOWS
+    height, width = -(-HEIGHT // WINDOWS), -(-WIDTH // WINDOWS)
     covered = IMAGES.clone()
     covered[:, :, 2 * height : 3 * height, width : 2 * width] = 0
     ours = explained("occlusion").saliency[:, :, 2 * height, width]
@@ -169,6 +169,13 @@ def test_batches_are_filled_with_their_last_row(count: int) -> None:
     assert len(found) == -(-count // BLOCK) * BLOCK
     assert torch.equal(found[:count], rows)
     assert (found[count:] == count - 1).all()
+
+
+@pytest.mark.parametrize("count", [BLOCK - 3, BLOCK])
+def test_filling_keeps_the_layout(count: int) -> None:
+    images = torch.rand(count, 3, 4, 5)
+    assert filled(images).is_contiguous()
+    assert filled(images.contiguous(memory_format=torch.channels_last)).is_contiguous(memory_format=torch.channels_last)
 
 
 class Fixed(nn.Module):

@@ -36,7 +36,8 @@ def test_sequences_begin_with_the_original_and_end_with_what_is_released(given: 
         assert len(part.after) <= 5
         assert all(number & (number - 1) == 0 for number in part.after[:-1].tolist())
         assert part.saliency[0].amax() == 1, "the brightest pixel"
-        assert not part.saliency[-1].any(), "nobody asked"
+        if not trace.recognised[part.row]:
+            assert not part.saliency[-1].any(), "nobody asked"
 
 
 def test_pictures_in_between_are_the_states_after_so_many_rounds() -> None:

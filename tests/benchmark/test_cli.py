@@ -201,6 +201,15 @@ def test_listings_speak_json_and_csv(invoke: Invoke) -> None:
             assert json.loads(shown.stdout)
 
 
+def test_a_parameter_says_what_it_is(invoke: Invoke) -> None:
+    rows = json.loads(invoke("show", "edi-anon", "--format", "json").stdout)
+    shown = {row["field"]: row["value"] for row in rows}
+    assert shown["parameter mode"].startswith("default standard; standard | reference; ")
+    assert shown["parameter kernel"].startswith("not set; of blur")
+    blur = {row["field"]: row["value"] for row in json.loads(invoke("show", "blur", "--format", "json").stdout)}
+    assert blur["parameter kernel"] == "default 9; side of the box in px"
+
+
 def test_data_counts_people_and_images(invoke: Invoke, photographs: Path) -> None:
     rows = json.loads(invoke("data", "folder", "--data", photographs, "--size", 32, "--format", "json").stdout)
     counts = {row["split"]: (row["images"], row["people"]) for row in rows}
