@@ -173,7 +173,7 @@ def check_released(released: object, original: ImageSet) -> Released:
             raise EntrantError(f"note '{name}' has a name that is kept for traces; give it another")
     trace = released.trace
     wrong = "" if trace is None else trace.problem(len(original), original.size)
-    wrong = wrong or ("" if trace is None else trace.untruth(original.images, images))
+    wrong = wrong or ("" if trace is None else trace.untruth(original.images, images, missing))
     if wrong:
         raise EntrantError(f"trace: {wrong}")
     return released

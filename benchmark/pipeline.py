@@ -93,12 +93,12 @@ class Pipeline:
             return self._write(self._failed(entrant, seed, failed, started), None)
 
     def _recorded(self, entrant: Entrant, seed: int, release: Release, started: str) -> Record:
+        release, trace = self._traced(entrant, seed, release)
         known = self.scorer.known(entrant, release) is not None
         scores = self.scorer.score(entrant, seed, release, self.settings)
         reused = [name for name, found in (("released", release.reused), ("scores", known)) if found]
         flags = self.scorer.flags(entrant, seed, release, self.settings, scores)
         lost = len(release.missing)
-        trace = self._trace(entrant, seed, release)
         record = self._record(entrant, seed, started, reused).model_copy(
             update={
                 "status": "partial" if lost or any(part.score.status == "failed" for part in scores) else "ok",
@@ -120,13 +120,14 @@ class Pipeline:
         )
         return self._write(record, _Made(entrant, release, scores, trace))
 
-    def _trace(self, entrant: Entrant, seed: int, release: Release) -> Trace | None:
-        """The rounds of a release, made again if somebody removed or damaged their file."""
+    def _traced(self, entrant: Entrant, seed: int, release: Release) -> tuple[Release, Trace | None]:
+        """A release with its rounds; both are made again if somebody removed or damaged the file of the rounds."""
         trace = load_trace(self.store, release, self.suite.facts.suite_hash)
         if trace is not None or not release.traced:
-            return trace
+            return release, trace
         forget_release(self.store, release)
-        return load_trace(self.store, self.anonymize(entrant, seed), self.suite.facts.suite_hash)
+        again = self.anonymize(entrant, seed)
+        return again, load_trace(self.store, again, self.suite.facts.suite_hash)
 
     @cached_property
     def _examples(self) -> tuple[Example, ...]:

@@ -77,9 +77,17 @@ class Trace:
         for part in self.sequences:
             yield from _problems_of(part, count, size)
 
-    def untruth(self, original: torch.Tensor, released: torch.Tensor) -> str:
-        """What a sequence shows that is not so, both uint8 ``[N, 3, H, W]``; empty if nothing is."""
+    def untruth(self, original: torch.Tensor, released: torch.Tensor, missing: torch.Tensor | None = None) -> str:
+        """What a sequence shows that is not so; empty if nothing is.
+
+        Args:
+            original: uint8 ``[N, 3, H, W]``.
+            released: the same.
+            missing: images that are not published, bool ``[N]``.
+        """
         for part in self.sequences:
+            if missing is not None and missing[part.row]:
+                return "a sequence must not show an image that is not released"
             if not torch.equal(part.images[0], original[part.row]):
                 return "a sequence must begin with the original"
             if not torch.equal(part.images[-1], released[part.row]) or part.after[-1] != self.rounds[part.row]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from benchmark.errors import UsageError
@@ -36,6 +36,27 @@ class Needy:
     """Something that cannot do without a parameter."""
 
     attribute: str
+
+
+@dataclass(frozen=True)
+class Picky:
+    """Something with rules of its own, for one parameter and for all together."""
+
+    low: int = 1
+    high: int = 2
+
+    @field_validator("low")
+    @classmethod
+    def _even_or_one(cls, low: int) -> int:
+        if low % 2 and low != 1:
+            raise ValueError("must be even")
+        return low
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Picky:
+        if self.low > self.high:
+            raise ValueError("low must not be above high")
+        return self
 
 
 class Bare:
@@ -184,6 +205,15 @@ def test_wrong_parameters_are_one_line_with_what_to_type(text: str, says: str) -
         construct(Sample, parse_spec(text))
     assert str(caught.value).endswith("Try: anonbench show sample")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("picky(low=3)", "low: must be even"), ("picky(low=4)", "low must not be above high")]
+)
+def test_the_words_of_a_rule_are_what_is_said(text: str, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        construct(Picky, parse_spec(text))
+    assert str(caught.value) == f"{text}: {says}. Try: anonbench show picky"
 
 
 def test_parameter_of_something_that_takes_none() -> None:
