@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -96,8 +97,6 @@ def show(name: str, form: str) -> None:
 
 
 def _rows(thing: Any, kind: str) -> Rows:
-    import inspect
-
     from benchmark.records import MetricCard
     from benchmark.specs import parameters
 
@@ -120,10 +119,13 @@ def _words(thing: Any, name: str) -> str:
 def _parameter(thing: Any, part: Any) -> str:
     field = getattr(thing, "__pydantic_fields__", {}).get(part.name)
     words = [*_choices(getattr(field, "annotation", None)), getattr(field, "description", None)]
-    default = (
-        "required" if part.default is part.empty else "not set" if part.default is None else f"default {part.default}"
-    )
-    return "; ".join([default, *(word for word in words if word)])
+    return "; ".join([_default(part.default), *(word for word in words if word)])
+
+
+def _default(value: Any) -> str:
+    if value is inspect.Parameter.empty:
+        return "required"
+    return "not set" if value is None else f"default {value}"
 
 
 def _choices(annotation: Any) -> list[str]:
