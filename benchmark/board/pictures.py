@@ -44,7 +44,10 @@ class Pictures:
                 self._add(run.folder / step.picture, (run.folder,))
 
     def _add(self, source: Path, allowed: Sequence[Path]) -> None:
-        if not source.is_file() or not any(source.resolve().is_relative_to(place.resolve()) for place in allowed):
+        try:
+            if not source.is_file() or not any(source.resolve().is_relative_to(place.resolve()) for place in allowed):
+                return
+        except OSError:  # a name that no file can have
             return
         data = source.read_bytes()
         if suffix := _suffix(data):
