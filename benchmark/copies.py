@@ -90,6 +90,7 @@ class OwnCopy:
                 train=self._others() if "train" in self.entrant.uses else None,
                 recogniser=self._recogniser(split) if "recogniser" in self.entrant.uses else None,
                 progress=progress,
+                private=self.settings.private,
             )
             made = released_once(self.entrant.fresh(), images, controller, f"{self.salt}/{split}")
         if time.perf_counter() - started > WORTH_KEEPING:

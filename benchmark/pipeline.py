@@ -99,8 +99,10 @@ class Pipeline:
         reused = [name for name, found in (("released", release.reused), ("scores", known)) if found]
         flags = self.scorer.flags(entrant, seed, release, self.settings, scores)
         lost = len(release.missing)
-        record = self._record(entrant, seed, started, reused).model_copy(
+        base = self._record(entrant, seed, started, reused)
+        record = base.model_copy(
             update={
+                "run": base.run.model_copy(update={"isolation": release.isolation}),
                 "status": "partial" if lost or any(part.score.status == "failed" for part in scores) else "ok",
                 "flags": flags,
                 "scores": tuple(part.score for part in scores),

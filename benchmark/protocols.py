@@ -50,6 +50,7 @@ class Controller:
         train: images of other people, with labels (``uses`` "train").
         recogniser: a classifier of the people in the set, with gradients (``uses`` "recogniser").
         progress: tell it how many images were just finished.
+        private: folders that a command must not see, because they hold labels or results.
     """
 
     seed: int = 0
@@ -58,6 +59,7 @@ class Controller:
     train: ImageSet | None = None
     recogniser: Classifier | None = None
     progress: Progress = silent
+    private: tuple[Path, ...] = ()
 
 
 USES = frozenset({"identity", "attributes", "landmarks", "train", "recogniser"})
@@ -70,9 +72,12 @@ class Anonymizer(Protocol):
 
     Optional class attributes: ``uses`` (subset of ``USES``, default none), ``shardable`` (True if every image is
     treated by itself, so that the set may be cut into parts, default False), ``deterministic`` (default True),
-    ``source`` (paper or package), ``control`` (a row that checks the benchmark), ``kind`` (default ``python``;
-    ``precomputed`` can release the probe images and no others) and ``k_anonymity`` (it claims that at least so many
-    people share every released image; the note ``group``, int64 ``[N]``, says which). Optional methods:
+    ``source`` (paper or package), ``version``, ``description``, ``authors``, ``licence``, ``code_url``, ``weights`` and
+    ``training_data`` (what a record says about it), ``control`` (a row that checks the benchmark), ``kind`` (default
+    ``python``), ``entry_hash`` (default: of the source the class comes from), ``probes_alone`` (it can release the probe
+    images and no others), ``isolation`` and ``peak_memory_mb`` (of a command, once it has run: what kept it apart, and
+    its memory) and ``k_anonymity`` (it claims that at least so many people share every released image; the note
+    ``group``, int64 ``[N]``, says which). Optional methods:
     ``fit(train, controller)``, and ``found()``, which names by content what the result depends on besides images and
     parameters (a weight file that may or may not be there).
     """

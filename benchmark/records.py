@@ -219,6 +219,8 @@ class RunFacts(Part):
     ended_utc: str
     reused: tuple[str, ...] = ()
     """Steps that were taken from the store: ``released``, ``scores``."""
+    isolation: str = ""
+    """Of a command: what kept it apart from the machine, and what did not."""
 
 
 class Cost(Part):
@@ -299,12 +301,21 @@ class TraceFacts(Part):
 
 
 class Claims(Part):
-    """Who says so."""
+    """Who says so. Volatile: a result that somebody else reproduces stays the same result."""
 
     self_reported: bool = False
+    submitted_by: str = ""
+    conflict_of_interest: str = ""
+    """What ties the submitter to the method, in the submitter's words."""
+    training_overlap: str = ""
+    """What the method learned from that is also in the suite, in the submitter's words."""
+    publishable: bool | None = None
+    """Whether the submitter may publish the pictures and numbers under the licence of the board; None: not asked."""
     reproduced_by: str = ""
     reproduced_utc: str = ""
     max_abs_diff: Finite | None = None
+    """Largest difference between the claimed and the reproduced scores, in the unit of ``max_abs_diff_metric``."""
+    max_abs_diff_metric: str = ""
 
 
 class Invalidation(Part):

@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmark.entrants.finding import Found, found_in, is_place
 from benchmark.errors import EntrantError, EnvironmentProblem, UsageError, did_you_mean
 from benchmark.hashing import sha256_json
 from benchmark.protocols import USES, Anonymizer, Metric
@@ -83,9 +84,26 @@ class Entrant:
         """Whether the set may be cut into parts."""
         return bool(getattr(self.anonymizer, "shardable", False))
 
+    @property
+    def probes_alone(self) -> bool:
+        """Whether it can release the probe images and no others."""
+        return bool(getattr(self.anonymizer, "probes_alone", False))
+
     def fresh(self) -> Entrant:
         """The same with an anonymizer that remembers nothing of earlier calls, where one can be built."""
         return self if self.make is None else dataclasses.replace(self, anonymizer=self.make())
+
+
+def find_anonymizer(family: str) -> Found:
+    """What builds the anonymizer of this name, or the one in this file, folder or archive.
+
+    Raises:
+        UsageError: there is none.
+        EnvironmentProblem: its module cannot be imported.
+    """
+    if family not in _points("anonymizers") and is_place(family):
+        return found_in(family, frozenset(_points("anonymizers")))
+    return Found(family, load("anonymizers", family))
 
 
 def build_entrant(text: str) -> Entrant:
@@ -95,8 +113,9 @@ def build_entrant(text: str) -> Entrant:
         UsageError: unknown family or parameter, or a value out of range.
         EntrantError: what is registered is not an anonymizer.
     """
-    spec = parse_spec(text)
-    factory = load("anonymizers", spec.family)
+    given = parse_spec(text)
+    found = find_anonymizer(given.family)
+    spec, factory = Spec(found.family, given.params), found.factory
     anonymizer = construct(factory, spec)
     if not isinstance(anonymizer, Anonymizer):
         raise EntrantError(f"'{spec.family}' has no method anonymize(images, controller)")
@@ -115,12 +134,18 @@ def _facts(spec: Spec, factory: Any, anonymizer: Anonymizer) -> EntrantFacts:
         name=str(spec),
         family=spec.family,
         params=params,
-        entry_hash=source_hash(type(anonymizer)),
+        version=str(getattr(anonymizer, "version", "")),
+        entry_hash=getattr(anonymizer, "entry_hash", "") or source_hash(type(anonymizer)),
         uses=tuple(sorted(getattr(anonymizer, "uses", ()))),
         deterministic=bool(getattr(anonymizer, "deterministic", True)),
         display_name=str(spec),
-        description=first_line(factory),
+        description=str(getattr(anonymizer, "description", "") or first_line(factory)),
         source=str(getattr(anonymizer, "source", "")),
+        authors=str(getattr(anonymizer, "authors", "")),
+        licence=str(getattr(anonymizer, "licence", "")),
+        code_url=str(getattr(anonymizer, "code_url", "")),
+        weights=tuple(getattr(anonymizer, "weights", ())),
+        training_data=tuple(getattr(anonymizer, "training_data", ())),
         control=bool(getattr(anonymizer, "control", False)),
         kind=getattr(anonymizer, "kind", "python"),
         k_anonymity=getattr(anonymizer, "k_anonymity", None),

@@ -39,11 +39,15 @@ class EntrantFailed(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """How the pipeline runs; none of it changes a number."""
+    """How the pipeline runs; none of it changes a number.
+
+    ``private`` are folders that a command must not see.
+    """
 
     batch_size: int = 64
     device: str = "cpu"
     threads: int = 1
+    private: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Release:
         missing: rows of images that were never delivered.
         traced: whether it came with a trace.
         reused: whether all of it was found in the store.
+        isolation: what kept a command apart from the machine; empty for code that runs in the harness.
     """
 
     cell: str
@@ -75,6 +80,7 @@ class Release:
     missing: tuple[int, ...]
     reused: bool
     traced: bool = False
+    isolation: str = ""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -155,7 +161,12 @@ def _controller(suite: Suite, entrant: Entrant, seed: int, settings: Settings, r
         given = suite.referees(report).recogniser
         recogniser = None if given is None else given.copy()
     return Controller(
-        seed=seed, device=settings.device, batch_size=settings.batch_size, train=train, recogniser=recogniser
+        seed=seed,
+        device=settings.device,
+        batch_size=settings.batch_size,
+        train=train,
+        recogniser=recogniser,
+        private=settings.private,
     )
 
 
@@ -247,7 +258,8 @@ class _Work:
         made = {
             "keys": list(part.keys),
             "seconds": seconds,
-            "peak_memory_mb": memory.peak,
+            "peak_memory_mb": getattr(self.entrant.anonymizer, "peak_memory_mb", memory.peak),
+            "isolation": str(getattr(self.entrant.anonymizer, "isolation", "")),
             "objects": self.store.put_all([encode_png(image) for image in _published(released)]),
             "missing": [] if released.missing is None else released.missing.nonzero().flatten().tolist(),
             "traced": released.trace is not None,
@@ -289,6 +301,8 @@ class _Work:
         """The one boundary between the harness and an entrant's code: whatever it raises becomes a failure."""
         try:
             return call()
+        except EntrantFailed:
+            raise
         except (Exception, SystemExit) as error:
             raise EntrantFailed(failure_of(stage, error)) from error
 
@@ -345,6 +359,7 @@ def _finish(
         "notes": merged_notes([part["notes"] for part in done]),
         "missing": missing,
         "traced": any(part.get("traced") for part in done),
+        "isolation": "; ".join(dict.fromkeys(part["isolation"] for part in done if part.get("isolation"))),
     }
     write_json(store.path("releases", cell, "release.json"), facts)
     return _as_release(cell, facts, reused=False)

@@ -27,7 +27,7 @@ from benchmark.store import Store, read_json, write_json
 FORMAT = 3
 PROBES_ALONE = Missing(
     "this entrant can release nothing but the probe images, and this needs the anonymizer itself",
-    "Enter it as a class or a command to have it attacked in full",
+    "Release the enrol and background images too (anonbench export writes them), or enter it as a class or a command",
 )
 
 
@@ -94,7 +94,7 @@ class Scorer:
         if entrant.facts.k_anonymity is not None:
             group = load_note(self.store, release, "group", salt)
             claim = KAnonymityClaim(entrant.facts.k_anonymity, group)
-        if entrant.facts.kind != "precomputed":
+        if not entrant.probes_alone:
             copy = OwnCopy(
                 entrant,
                 release.cell,
@@ -181,7 +181,7 @@ class Scorer:
     def _unavailable(self, metric: Metric, entrant: Entrant, release: Release) -> Scores | None:
         """The status of a metric that cannot be computed on this machine, or not of this entrant."""
         missing = missing_of(metric)
-        if missing is None and metric.card.needs_copy and entrant.facts.kind == "precomputed":
+        if missing is None and metric.card.needs_copy and entrant.probes_alone:
             missing = PROBES_ALONE
         if missing is None:
             return None

@@ -52,6 +52,10 @@ def _read(text: str) -> object:
         return None
 
 
+_FAMILY = r"[\w.:@+~-]+|[\w.:/@+~ -]*/[\w.:/@+~ -]*"
+"""A name, or a path, which may hold spaces."""
+
+
 def parse_spec(text: str) -> Spec:
     """Parses ``blur(kernel=9)``; words need no quotes: ``mask(region=eyes+mouth)``.
 
@@ -60,7 +64,7 @@ def parse_spec(text: str) -> Spec:
     """
     name, bracket, rest = text.strip().partition("(")
     family, shown = name.strip(), ascii(text) if not text.isprintable() else f"'{text}'"
-    if not re.fullmatch(r"[\w.:/-]+", family) or (bracket and not rest.rstrip().endswith(")")):
+    if not re.fullmatch(_FAMILY, family) or (bracket and not rest.rstrip().endswith(")")):
         raise UsageError(f"{shown} is not an entrant or metric; write family(param=value, ...), as in blur(kernel=9)")
     call = f"f({rest}" if rest else "f()"
     try:

@@ -83,11 +83,18 @@ def _signature(thing: Any) -> str:
 @click.argument("name")
 @FORMAT
 def show(name: str, form: str) -> None:
-    """Shows one anonymizer, metric or suite: what it does, its parameters, its source."""
-    from benchmark.registry import load, names
+    """Shows one anonymizer, metric or suite: what it does, its parameters, its source.
+
+    NAME may also be a file, folder or archive, as after -e.
+    """
+    from benchmark.entrants.finding import is_place
+    from benchmark.registry import find_anonymizer, load, names
     from benchmark.specs import parse_spec
 
     spec = parse_spec(name)
+    if is_place(spec.family) and spec.family not in names("anonymizers"):
+        print_rows(_rows(find_anonymizer(spec.family).factory, "anonymizer"), form)
+        return
     kinds = [kind for kind in KINDS if spec.family in names(kind)]  # type: ignore[arg-type]
     if not kinds:
         known = [other for kind in KINDS for other in names(kind)]  # type: ignore[arg-type]

@@ -131,10 +131,11 @@ def open_pipeline(
 
     chosen = checked_device(device) if device else choose_device()
     _check_out(out)
-    settings = Settings(batch_size=batch_size, device=chosen, threads=use_threads(threads))
-    store = Store(cache_root() / "store")
+    store, folder = Store(cache_root() / "store"), out or default_out(choice)
+    private = tuple(place.resolve() for place in (cache_root(), choice.data, folder) if place is not None)
+    settings = Settings(batch_size=batch_size, device=chosen, threads=use_threads(threads), private=private)
     report = reporter(Console(stderr=True))
-    suite, folder = choice.open(chosen, report), out or default_out(choice)
+    suite = choice.open(chosen, report)
     return Pipeline(suite, store, folder, settings, report, extra_metrics=metrics)
 
 
@@ -150,7 +151,20 @@ def default_out(choice: SuiteChoice) -> Path:
 
 def build_entrants(specs: tuple[str, ...], suite: Suite) -> list[Entrant]:
     """Builds all entrants before any of them runs, so that a typing error costs nothing."""
-    from benchmark.registry import build_entrant
-
-    built = [build_entrant(spec) for spec in specs or tuple(suite.entrants)]
+    built = [_built(spec) for spec in specs or tuple(suite.entrants)]
     return list({entrant.facts.name: entrant for entrant in built}.values())
+
+
+def _built(text: str) -> Entrant:
+    """An entrant; released images that are refused become one that fails, and do not stop the others."""
+    from benchmark.entrants.refused import refused
+    from benchmark.registry import build_entrant
+    from benchmark.specs import parse_spec
+
+    try:
+        return build_entrant(text)
+    except UsageError as error:
+        stand_in = refused(parse_spec(text).family, error)
+        if stand_in is None:
+            raise
+        return stand_in

@@ -176,6 +176,7 @@ class Precomputed:
     """Delivers the probes alone."""
 
     kind = "precomputed"
+    probes_alone = True
 
     def anonymize(self, images: ImageSet, controller: Controller) -> Released:
         return Released(255 - images.images)
