@@ -1,0 +1,184 @@
+"""Runs one command: starts it inside what keeps it apart, watches it, ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmark.entrants.described import Limits
+from benchmark.errors import EnvironmentProblem, UsageError
+from benchmark.files import one_line
+from benchmark.sandbox.capture import Captured, Drain
+from benchmark.sandbox.ending import end_all
+from benchmark.sandbox.isolation import Isolation, isolation
+from benchmark.sandbox.programs import find_program, needed
+from benchmark.sandbox.view import Places, check_places, view
+from benchmark.sandbox.watching import MEGABYTE, Stop, Watch
+
+_LAUNCH = Path(__file__).with_name("launch.py")
+_FILE_TOO_LARGE = (-signal.SIGXFSZ, 128 + signal.SIGXFSZ)
+_INTERVAL = 0.05
+"""Seconds between two looks of the watchdog."""
+MOST_PROCESSES = 1024
+"""Whatever a description asks for: some thousand busy processes leave no time for the watchdog that should end them."""
+_SLACK = 256
+"""Processes of the same user that may start elsewhere before those of the command are refused."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended.
+
+    Attributes:
+        returncode: its exit code; negative, or 128 + n, where signal n ended it.
+        seconds: time on the clock.
+        peak_memory_mb: most resident memory of all its processes together, in MB (10^6 bytes), as far as it was seen.
+        stopped_by: the limit that ended it, or nothing.
+        stdout: what it printed.
+        stderr: the same for errors.
+        isolation: what kept it apart, one sentence.
+    """
+
+    returncode: int
+    seconds: float
+    peak_memory_mb: float
+    stopped_by: Stop
+    stdout: Captured
+    stderr: Captured
+    isolation: str
+
+
+def run_contained(
+    command: Sequence[str],
+    *,
+    scratch: Path,
+    env: Mapping[str, str],
+    limits: Limits,
+    reads: Sequence[Path] = (),
+    private: Sequence[Path] = (),
+    here: Path,
+    gpu: bool = False,
+) -> Outcome:
+    """Runs a command in ``scratch`` and ends whatever it started.
+
+    Args:
+        command: program and arguments; a program without a slash is looked for in ``PATH``.
+        scratch: an existing folder, its working folder and the only place it may write to; ``scratch / "input"`` is
+            read-only. ``home``, ``tmp`` and ``shm`` are made in it.
+        env: variables on top of ``PATH``, ``LANG``, ``HOME`` and ``TMPDIR``; the caller's are not handed on.
+        limits: what it may use.
+        reads: further folders and files it may read.
+        private: what it may never see, even inside something that it may.
+        here: the folder its description lies in, read-only.
+        gpu: whether it may use graphics processors.
+
+    Raises:
+        UsageError: the program is not there, or a folder to show is one to hide.
+        EnvironmentProblem: the tier that is asked for does not work, or something does not end.
+    """
+    way = isolation()
+    limits = limits.model_copy(update={"processes": min(limits.processes, MOST_PROCESSES)})
+    folder, hidden = scratch.resolve(), _resolved(private)
+    variables = {**_usual(folder), **env}
+    program = find_program(command[0], variables["PATH"])
+    if program is None:
+        raise UsageError(_no_program(command[0]))
+    wanted = tuple(needed(program, variables["PATH"], hidden))
+    places = Places(here.resolve(), folder, _resolved(reads), wanted, hidden, gpu)
+    check_places(places)
+    for name in ("home", "tmp", "shm"):
+        (folder / name).mkdir(exist_ok=True)
+    inner = ["env", "-i", *(f"{name}={value}" for name, value in variables.items()), str(program), *command[1:]]
+    return _run(way, way.wrapped(inner, [*view(places), "--chdir", str(folder)], limits.processes), folder, limits)
+
+
+def _resolved(paths: Sequence[Path]) -> tuple[Path, ...]:
+    return tuple(path.resolve() for path in paths)
+
+
+def _usual(scratch: Path) -> dict[str, str]:
+    given = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    own = {"HOME": str(scratch / "home"), "TMPDIR": str(scratch / "tmp")}
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", **given, **own}
+
+
+def _no_program(name: str) -> str:
+    if "/" in name and not name.startswith("/"):
+        return f"the program '{one_line(name)}' has no whole path; write '{{here}}/...' in the command of entrant.toml"
+    return f"the program '{one_line(name)}' is not there; install it, or mend the command in entrant.toml"
+
+
+def _run(way: Isolation, command: list[str], scratch: Path, limits: Limits) -> Outcome:
+    started = _start(command, scratch, limits)
+    assert started.stdout is not None
+    assert started.stderr is not None
+    drains = [Drain(os.dup(pipe.fileno())) for pipe in (started.stdout, started.stderr)]
+    watch = Watch(started.pid, scratch, limits)
+    try:
+        stopped = _watched(started, watch)
+        seconds = watch.seconds
+    finally:
+        end_all(started, watch.seen, scratch / "home", hidden=way.tier == "none")
+        started.stdout.close()
+        started.stderr.close()
+    if not stopped and (started.returncode in _FILE_TOO_LARGE or watch.written_too_much()):
+        stopped = "output"
+    out, err = (drain.captured() for drain in drains)
+    return Outcome(started.returncode, seconds, watch.peak / MEGABYTE, stopped, out, err, way.sentence)
+
+
+def _start(command: list[str], scratch: Path, limits: Limits) -> subprocess.Popen[bytes]:
+    settings = json.dumps({"limits": _kernel_limits(limits)})
+    path = os.environ.get("PATH", os.defpath)
+    try:
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-S", str(_LAUNCH), settings, *command],
+            cwd=scratch,
+            env={"PATH": path, "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"no process can be started: {error.strerror}; end other programs, try again"
+        ) from error
+
+
+def _kernel_limits(limits: Limits) -> dict[str, int]:
+    """What the kernel holds by itself, between two looks of the watchdog.
+
+    Memory is a little wider than the limit, so that it is the watchdog that ends a command and can say why. The number
+    of processes counts all of the same user, and does not bind root: where it can, ``isolation`` bounds them as well.
+    """
+    mine = psutil.Process().username()
+    everything = [process.info for process in psutil.process_iter(["username", "num_threads"])]
+    others = sum(info["num_threads"] or 0 for info in everything if info["username"] == mine)
+    return {
+        "RLIMIT_CORE": 0,
+        "RLIMIT_DATA": int(limits.memory_mb * MEGABYTE * 1.25) + 64 * MEGABYTE,
+        "RLIMIT_FSIZE": int(limits.output_mb * MEGABYTE),
+        "RLIMIT_NPROC": others + limits.processes + _SLACK,
+    }
+
+
+def _watched(started: subprocess.Popen[bytes], watch: Watch) -> Stop:
+    """Waits for the end, or for a limit that is broken."""
+    while True:
+        stopped = watch.check()
+        if stopped:
+            return stopped
+        try:
+            started.wait(_INTERVAL)
+        except subprocess.TimeoutExpired:
+            continue
+        return ""
