@@ -36,9 +36,16 @@ def provenance(claims: Claims) -> str:
         return "Measured by the maintainers of this board."
     if not claims.reproduced_by:
         return "Claimed by the authors of the method and not reproduced by anybody else."
-    apart = f", largest difference {claims.max_abs_diff:g}" if claims.max_abs_diff is not None else ""
     when = f" on {claims.reproduced_utc}" if claims.reproduced_utc else ""
-    return f"Reported by the authors of the method, reproduced by {claims.reproduced_by}{when}{apart}."
+    return f"Reported by the authors of the method, reproduced by {claims.reproduced_by}{when}{_apart(claims)}."
+
+
+def _apart(claims: Claims) -> str:
+    """How far the reproduced numbers are from the claimed ones, with the metric that differs most."""
+    if claims.max_abs_diff is None:
+        return ""
+    where = f" in {claims.max_abs_diff_metric}" if claims.max_abs_diff_metric else ""
+    return f", largest difference {claims.max_abs_diff:g}{where}"
 
 
 def main_failure(record: Record) -> Failure | None:

@@ -17,6 +17,7 @@ from benchmark.board.means import board_columns
 from benchmark.board.metric_pages import metric_pages
 from benchmark.board.panel import Panels
 from benchmark.board.pictures import Pictures
+from benchmark.board.reported import LoadedSource, reported_page
 from benchmark.board.rounds import Rounds, rounds_of, rounds_page
 from benchmark.board.rows import Row, rows_of
 from benchmark.board.scatter import scatter_data
@@ -30,7 +31,10 @@ from benchmark.tradeoff import STRENGTHS
 
 
 def board_texts(
-    records: Sequence[LoadedRecord], pictures: Pictures, correlations: Sequence[LoadedTable] = ()
+    records: Sequence[LoadedRecord],
+    pictures: Pictures,
+    correlations: Sequence[LoadedTable] = (),
+    reported: Sequence[LoadedSource] = (),
 ) -> Iterator[tuple[str, str]]:
     """Addresses and contents of the pages and tables.
 
@@ -42,11 +46,12 @@ def board_texts(
     rows = rows_of(selection.entrants, views)
     panels = Panels.of(correlations, selection.suite.suite_hash, views)
     rounds = rounds_of(rows, pictures)
-    index = {"panels": panels, "rounds": rounds, **_index(selection, views, rows)}
+    index = {"panels": panels, "rounds": rounds, "reported": reported, **_index(selection, views, rows)}
     yield "index.html", rendered("index.html.j2", index)
     yield from _entrant_pages(selection, views, rows, pictures, rounds)
     yield from metric_pages(selection, views, rows)
     yield from rounds_page(selection, rounds)
+    yield from reported_page(selection, reported)
     yield "board.csv", as_csv(records)
     yield "board.json", as_json(records)
 

@@ -13,6 +13,7 @@ from filelock import FileLock
 from benchmark.board.load import LoadedRecord, LoadedTable, load_correlations, load_records, select
 from benchmark.board.pages import board_texts
 from benchmark.board.pictures import Pictures
+from benchmark.board.reported import LoadedSource, load_reported
 from benchmark.errors import EnvironmentProblem, UsageError
 from benchmark.hashing import sha256_bytes
 
@@ -33,22 +34,25 @@ MARKER = Path("assets") / "board.css"
 def render_board(out: Path) -> Path:
     """Renders the records of the result folder ``out`` as a static site into ``out/board``.
 
+    Published figures in ``reported`` beside ``out`` get a page of their own.
+
     Returns:
         The path of its ``index.html``.
 
     Raises:
         NothingComparable: there are no records.
-        UsageError: a record or a table of correlations is broken, or ``out/board`` is a folder that is not a board.
+        UsageError: a record, a table of correlations or a file of published figures is broken, or ``out/board`` is a
+            folder that is not a board.
         EnvironmentProblem: the board cannot be written.
     """
-    records, correlations = load_records(out), load_correlations(out)
+    records, correlations, reported = load_records(out), load_correlations(out), load_reported(out)
     board = out / "board"
     if board.exists() and any(board.iterdir()) and not (board / MARKER).is_file():
         raise UsageError(f"{board} exists and is not a board. Move it away, then render again.")
     try:
         with _alone(out), tempfile.TemporaryDirectory(dir=out, prefix=".board-") as scratch:
             fresh = Path(scratch) / "board"
-            write_board(records, correlations, fresh)
+            write_board(records, correlations, fresh, reported)
             _swap(fresh, board, Path(scratch) / "old")
     except OSError as error:
         raise EnvironmentProblem(
@@ -64,12 +68,17 @@ def _alone(out: Path) -> FileLock:
     return FileLock(Path(tempfile.gettempdir()) / f"anonbench-{name}.lock")
 
 
-def write_board(records: Sequence[LoadedRecord], correlations: Sequence[LoadedTable], folder: Path) -> None:
+def write_board(
+    records: Sequence[LoadedRecord],
+    correlations: Sequence[LoadedTable],
+    folder: Path,
+    reported: Sequence[LoadedSource] = (),
+) -> None:
     """Writes all files of a board into a new folder."""
     pictures = Pictures.of(select(records).entrants)
     for name in ("entrants", "metrics", "assets", "images"):
         (folder / name).mkdir(parents=True)
-    for address, text in board_texts(records, pictures, correlations):
+    for address, text in board_texts(records, pictures, correlations, reported):
         (folder / address).write_text(text, encoding="utf-8", newline="\n")
     for address, source in pictures.files.items():
         shutil.copyfile(source, folder / address)
