@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 help:
 	@echo "make leaderboard   set up, run the default suite, say where the board is"
 	@echo "make test          set up, run the tests"
-	@echo "make lint          ruff, mypy --strict, the exported JSON Schema"
+	@echo "make lint          ruff, mypy --strict, the exported JSON Schema, zizmor"
 	@echo "make boards        run portraits-v1 and regenerate results/portraits-v1"
 	@echo "make bench         speed and memory as ratios"
 	@echo "make weights       train the referees of the portraits suites anew"
@@ -24,6 +24,12 @@ $(VENV)/.dev: $(VENV)/.base
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@
 
+# Programs that are entrants live in environments of their own, as their users have them.
+$(VENV)/.programs: $(VENV)/.base
+	$(PYTHON) -m venv $(VENV)/deface
+	$(VENV)/deface/bin/pip install --quiet --disable-pip-version-check "deface>=1.5"
+	@touch $@
+
 leaderboard: $(VENV)/.base
 	@$(BIN)/anonbench run portraits-smoke --out leaderboard/portraits-smoke
 
@@ -34,14 +40,15 @@ boards: $(VENV)/.base
 	$(BIN)/anonbench perceptanon panel portraits-v1 --people evaluated --variants 4 --out $(STUDY)
 	$(BIN)/anonbench perceptanon correlate $(STUDY) --suite portraits-v1 --out results/portraits-v1
 
-test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev $(VENV)/.programs
+	PATH="$(CURDIR)/$(VENV)/deface/bin:$$PATH" $(BIN)/python -m pytest
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m benchmark.schema --check docs/record.schema.json
+	$(BIN)/zizmor --offline --quiet --persona=pedantic .github
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench
