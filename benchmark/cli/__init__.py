@@ -8,9 +8,12 @@ import sys
 import click
 
 from benchmark import __version__
+from benchmark.cli.entering import check, new
+from benchmark.cli.exchange import export, pack
 from benchmark.cli.group import HelpfulGroup
 from benchmark.cli.look import data, list_, show
 from benchmark.cli.street import anonymize, leaderboard, run, score
+from benchmark.cli.submitting import reproduce, submit, validate
 from benchmark.cli.weights import weights
 from benchmark.machine import prepare_environment
 
@@ -29,7 +32,9 @@ def cli() -> None:
     """
 
 
-for command in (run, anonymize, score, leaderboard, list_, show, data, weights):
+for command in (
+    run, anonymize, score, leaderboard, list_, show, data, weights, export, pack, new, check, validate, submit, reproduce,
+):  # fmt: skip
     cli.add_command(command)
 
 
