@@ -19,7 +19,7 @@ from PIL import Image
 from benchmark.records import Record, read_record
 
 Invoke = Callable[..., Result]
-PEOPLE = ("ada-secret", "bob-secret", "cyd-secret")
+PEOPLE = ("ada-zq7label", "bob-zq7label", "cyd-zq7label")
 
 COMMANDS = {
     "endless": ("while True: pass", "longer than its 1.5 seconds"),
@@ -53,7 +53,7 @@ import os, sys
 for place, folders, files in os.walk('/'):
     folders[:] = [name for name in folders if name not in ('proc', 'sys', 'usr')]
     for name in [*folders, *files]:
-        if 'secret' in name:
+        if "zq7label" in name:
             print('FOUND', name)
 for name in os.listdir(sys.argv[1]):
     open(sys.argv[2] + '/' + name, 'wb').write(open(sys.argv[1] + '/' + name, 'rb').read())
@@ -164,7 +164,7 @@ def test_the_run_went_on_and_ended_with_the_code_of_failed_entrants(run: tuple[R
     assert result.exit_code == 3, result.output
     assert records["spy"].status == "ok"
     assert len(records) == len(COMMANDS) + 5 + len(SAYS) + 1
-    assert "Traceback" not in result.output
+    assert "Traceback (most recent call last):\n" not in result.output
 
 
 @pytest.mark.parametrize("name", COMMANDS)
