@@ -35,9 +35,13 @@ def provenance(claims: Claims) -> str:
     if not claims.self_reported:
         return "Measured by the maintainers of this board."
     if not claims.reproduced_by:
-        return "Claimed by the authors of the method and not reproduced by anybody else."
+        return f"Claimed by {_submitter(claims)}, and not reproduced by anybody else."
     when = f" on {claims.reproduced_utc}" if claims.reproduced_utc else ""
-    return f"Reported by the authors of the method, reproduced by {claims.reproduced_by}{when}{_apart(claims)}."
+    return f"Claimed by {_submitter(claims)}, reproduced by {claims.reproduced_by}{when}{_apart(claims)}."
+
+
+def _submitter(claims: Claims) -> str:
+    return claims.submitted_by or "somebody who is not named"
 
 
 def _apart(claims: Claims) -> str:

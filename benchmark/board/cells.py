@@ -11,7 +11,7 @@ from functools import cached_property
 from benchmark.board import numbers
 from benchmark.board.columns import Column
 from benchmark.board.load import Entrant
-from benchmark.board.standing import comparable, has_value, is_flagged, muted
+from benchmark.board.standing import comparable, has_value, is_apart, muted
 from benchmark.board.tiers import Measured, tied_groups
 from benchmark.records import AT_LEAST, Score
 
@@ -86,16 +86,16 @@ class ColumnView:
     """By slug."""
     failed: frozenset[str]
     """Slugs of entrants that failed as a whole: they neither open a tied group nor stretch a scale."""
-    flagged: frozenset[str] = frozenset()
-    """Slugs of entrants whose result is no result: neither do they."""
+    apart: frozenset[str] = frozenset()
+    """Slugs of entrants whose result is no result, or nobody else's: neither do they."""
 
     @classmethod
     def of(cls, column: Column, entrants: Sequence[Entrant]) -> ColumnView:
         """Reads the column in the main record of each entrant."""
         scores = {entrant.slug: column.read(entrant.record) for entrant in entrants}
         failed = frozenset(entrant.slug for entrant in entrants if entrant.record.status == "failed")
-        flagged = frozenset(entrant.slug for entrant in entrants if is_flagged(entrant.record))
-        return cls(column, scores, failed, flagged)
+        apart = frozenset(entrant.slug for entrant in entrants if is_apart(entrant.record))
+        return cls(column, scores, failed, apart)
 
     @property
     def unit(self) -> str:
@@ -120,8 +120,8 @@ class ColumnView:
 
     @cached_property
     def compared(self) -> dict[str, Score]:
-        """Scores that count, by slug, of entrants that neither failed nor are flagged."""
-        out = self.failed | self.flagged
+        """Scores that count, by slug, of entrants that neither failed nor are flagged or claimed."""
+        out = self.failed | self.apart
         return {slug: score for slug, score in self.scores.items() if comparable(score) and slug not in out}
 
     @cached_property

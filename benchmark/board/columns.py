@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -67,13 +68,17 @@ def columns_of(records: Sequence[LoadedRecord]) -> tuple[Column, ...]:
     """All columns of ``records`` but means: by group, the attackers first, then in the suite's order, costs last."""
     cards: dict[str, dict[Identity, MetricCard]] = {}
     counts: Counts = {}
+    holders: Counter[Identity] = Counter()
     for record in (item.record for item in records):
         for card in record.metrics:
             cards.setdefault(card.name, {})[identity(card)] = card
             score = record.score(card.name)
             if score is not None and has_value(score):
+                holders[identity(card)] += 1
                 counts.setdefault(identity(card), set()).add(score.n if card.per_count else 0)
-    metrics = [column for rivals in cards.values() for column in _metric_columns(list(rivals.values()), counts)]
+    # Of rival columns the one of most records comes first: no single record leads the board with a column of its own.
+    common = [sorted(rivals.values(), key=lambda card: -holders[identity(card)]) for rivals in cards.values()]
+    metrics = [column for rivals in common for column in _metric_columns(rivals, counts)]
     columns = [*metrics, *_cost_columns(records)]
     return tuple(sorted(columns, key=lambda column: (GROUPS.index(column.group), _rank(column))))
 

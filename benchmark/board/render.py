@@ -16,6 +16,7 @@ from benchmark.board.pictures import Pictures
 from benchmark.board.reported import LoadedSource, load_reported
 from benchmark.errors import EnvironmentProblem, UsageError
 from benchmark.hashing import sha256_bytes
+from benchmark.store import cache_root
 
 ASSETS = (
     "board.css",
@@ -65,7 +66,9 @@ def render_board(out: Path) -> Path:
 def _alone(out: Path) -> FileLock:
     """Lets two runs that share a folder swap their boards one after the other."""
     name = sha256_bytes(str(out.resolve()).encode())[:16]
-    return FileLock(Path(tempfile.gettempdir()) / f"anonbench-{name}.lock")
+    locks = cache_root() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{name}.lock")
 
 
 def write_board(

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from benchmark.board.badges import Badge, badges_of, failure_text
 from benchmark.board.cells import Cell, ColumnView
 from benchmark.board.load import Entrant
-from benchmark.board.standing import comparable, is_flagged, place
+from benchmark.board.standing import comparable, is_claimed, is_flagged, place
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Row:
         return not self.failure and is_flagged(self.entrant.record)
 
     @property
+    def claimed(self) -> bool:
+        """Whether nobody has reproduced it, so that it stands below what others measured."""
+        return not self.failure and not self.flagged and is_claimed(self.entrant.record)
+
+    @property
     def search(self) -> str:
         """What the text filter looks at."""
         entry = self.entrant.record.entry
@@ -41,13 +46,13 @@ class Row:
 
 
 def rows_of(entrants: Sequence[Entrant], views: Sequence[ColumnView]) -> list[Row]:
-    """All rows: by the first column with the best protection first, then without a value, flagged, failed."""
+    """All rows: by the first column with the best protection first, then without a value, claimed, flagged, failed."""
     names = labels(entrants)
     return [_row(entrant, names[entrant.slug], views) for entrant in ordered(entrants, views[0])]
 
 
 def ordered(entrants: Sequence[Entrant], view: ColumnView) -> list[Entrant]:
-    """Entrants in the order of one column: those without a value that counts by name, then flagged, then failed ones."""
+    """Entrants in the order of one column: those without a value by name, then claimed, flagged and failed ones."""
     sign = -1.0 if view.column.card.higher_is_better else 1.0
 
     def key(entrant: Entrant) -> tuple[int, bool, float, str, str]:

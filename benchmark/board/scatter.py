@@ -11,7 +11,7 @@ from urllib.parse import quote
 from benchmark.board.cells import ColumnView, measure
 from benchmark.board.load import Entrant
 from benchmark.board.numbers import SHARE, unit_text
-from benchmark.board.standing import is_flagged
+from benchmark.board.standing import is_apart
 from benchmark.records import ParamValue
 
 Triple = tuple[float, float, float]
@@ -53,7 +53,7 @@ def scatter_data(views: Sequence[ColumnView], entrants: Sequence[Entrant], front
 
     Args:
         views: of all columns.
-        entrants: that did not fail; flagged ones are left out.
+        entrants: that did not fail; flagged and claimed ones are left out.
         fronts: addresses of the front's members, by the columns across and up.
     """
     drawn = [view for view in views if view.compared]
@@ -61,7 +61,7 @@ def scatter_data(views: Sequence[ColumnView], entrants: Sequence[Entrant], front
     up = [axis_of(view) for view in drawn if view.column.group in ("utility", "quality")]
     if not across or not up:
         return None
-    shown = [entrant for entrant in entrants if not is_flagged(entrant.record)]
+    shown = [entrant for entrant in entrants if not is_apart(entrant.record)]
     return {
         "x": [axis.as_json() for axis in across],
         "y": [axis.as_json() for axis in up],

@@ -28,9 +28,21 @@ def is_flagged(record: Record) -> bool:
     return bool(record.flags)
 
 
+def is_claimed(record: Record) -> bool:
+    """Whether nobody but the submitter says so: it stands below what others measured, until it is reproduced."""
+    return record.claims.self_reported and not record.claims.reproduced_by
+
+
+def is_apart(record: Record) -> bool:
+    """Whether a record opens no tied group, stretches no scale and has no place on a front."""
+    return is_flagged(record) or is_claimed(record)
+
+
 def place(record: Record) -> int:
-    """0 for results, 1 for flagged ones below them, 2 for failures at the end."""
-    return 2 if record.status == "failed" else int(is_flagged(record))
+    """0 for results, 1 for claimed ones below them, 2 for flagged ones, 3 for failures at the end."""
+    if record.status == "failed":
+        return 3
+    return 2 if is_flagged(record) else int(is_claimed(record))
 
 
 def loud_flags(record: Record) -> list[tuple[str, str]]:

@@ -99,7 +99,7 @@ class TradeOffs:
 def tradeoffs_of(views: Sequence[ColumnView], rows: Sequence[Row]) -> TradeOffs:
     """Privacy (1 - normalised risk) against the mean of each family of utility columns that are shares.
 
-    Controls, entrants that failed, are flagged or have no risk are left out, and named.
+    Controls, entrants that failed, are flagged or only claimed, or have no risk are left out, and named.
     """
     risk = next((view for view in views if view.column.is_risk), None)
     means = [view for view in views if view.column.mean_of and _is_share(view)]
@@ -121,6 +121,7 @@ _REASONS: dict[str, Callable[[Row, Score], bool]] = {
     "failed": lambda row, score: bool(row.failure),
     "control": lambda row, score: row.entrant.record.entry.control,
     "flagged": lambda row, score: row.flagged,
+    "claimed": lambda row, score: row.claimed,
     "not ranked by risk": lambda row, score: not comparable(score) or not _can_guess_wrong(score),
 }
 

@@ -100,6 +100,35 @@ def test_flagged_rows_open_no_tied_group(tmp_path: Path) -> None:
     assert 'data-t="B"' not in page
 
 
+def test_claimed_rows_stand_below_what_others_measured_until_they_are_reproduced(tmp_path: Path) -> None:
+    put(tmp_path, attacked("honest", 0.5, 0.6))
+    claims = {"self_reported": True, "submitted_by": "A. Researcher"}
+    put(tmp_path, attacked("perfect", 0.01, 0.02, claims=claims))
+    put(tmp_path, attacked("nothing", 0.01, 0.02, flags={"constant": "All of one colour."}, claims=claims))
+    page = texts(tmp_path)["index.html"]
+    assert rows(page) == ["honest", "perfect", "nothing"]
+    bodies = re.findall(r'<tbody class="([^"]+)">', page)
+    assert bodies[:3] == ["ordered", "ordered claimed", "ordered flagged"]
+    assert cells_of(page, "honest")[0] == "A"
+    assert cells_of(page, "perfect")[0] == "none"
+    assert "measured by whoever handed it in and by nobody else" in page
+    put(tmp_path / "later", attacked("honest", 0.5, 0.6))
+    put(tmp_path / "later", attacked("perfect", 0.01, 0.02, claims=claims | {"reproduced_by": "B. Maintainer"}))
+    page = texts(tmp_path / "later")["index.html"]
+    assert rows(page) == ["perfect", "honest"]
+    assert cells_of(page, "perfect")[0] == "A"
+
+
+def test_a_single_record_cannot_lead_the_board_with_a_column_of_its_own(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        attacked("first", 0.01, 0.02, metrics=[RISK | {"weights": {"mine": "0" * 64}}, STATIC, ADAPTIVE, *CARDS[1:]]),
+    )
+    for name in ("one", "two"):
+        put(tmp_path, attacked(name, 0.5, 0.6))
+    assert rows(texts(tmp_path)["index.html"]) == ["one", "two", "first"]
+
+
 @pytest.mark.parametrize("flag", ["too-weak", "below-chance"])
 def test_values_that_mean_nothing_say_so_and_tie_with_nobody(tmp_path: Path, flag: str) -> None:
     put(tmp_path, changed(attacked("weak", 0.001, 0.5), "static", flags={flag: "It names 20 % of originals."}))
