@@ -91,6 +91,7 @@ class OwnCopy:
                 recogniser=self._recogniser(split) if "recogniser" in self.entrant.uses else None,
                 progress=progress,
                 private=self.settings.private,
+                covered=self.settings.covered,
             )
             made = released_once(self.entrant.fresh(), images, controller, f"{self.salt}/{split}")
         if time.perf_counter() - started > WORTH_KEEPING:

@@ -27,7 +27,7 @@ def read_file(path: Path) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{name} does not exist; check the path, or take it off the list") from error
     except IsADirectoryError as error:
-        raise UsageError(f"{name} is a folder, not an image; name a file in it") from error
+        raise UsageError(f"{name} is a folder, not a file; name a file in it") from error
     except PermissionError as error:
         raise EnvironmentProblem(f"{name} may not be read; give yourself access with: chmod u+rX '{name}'") from error
     except OSError as error:

@@ -50,7 +50,8 @@ class Controller:
         train: images of other people, with labels (``uses`` "train").
         recogniser: a classifier of the people in the set, with gradients (``uses`` "recogniser").
         progress: tell it how many images were just finished.
-        private: folders that a command must not see, because they hold labels or results.
+        private: folders that a command must not see, because they hold labels.
+        covered: folders of records, which a command must not see either; it may lie in one of them itself.
     """
 
     seed: int = 0
@@ -60,6 +61,7 @@ class Controller:
     recogniser: Classifier | None = None
     progress: Progress = silent
     private: tuple[Path, ...] = ()
+    covered: tuple[Path, ...] = ()
 
 
 USES = frozenset({"identity", "attributes", "landmarks", "train", "recogniser"})

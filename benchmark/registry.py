@@ -11,8 +11,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from benchmark.entrants.finding import Found, found_in, is_place
-from benchmark.errors import EntrantError, EnvironmentProblem, UsageError, did_you_mean
+from benchmark.errors import AnonbenchError, EntrantError, EnvironmentProblem, UsageError, as_line, did_you_mean
 from benchmark.hashing import sha256_json
 from benchmark.protocols import USES, Anonymizer, Metric
 from benchmark.records import EntrantFacts
@@ -116,9 +118,28 @@ def build_entrant(text: str) -> Entrant:
     given = parse_spec(text)
     found = find_anonymizer(given.family)
     spec, factory = Spec(found.family, given.params), found.factory
-    anonymizer = construct(factory, spec)
+    anonymizer = construct(factory, spec, given.family)
+    try:
+        return _entrant(spec, factory, anonymizer)
+    except (KeyboardInterrupt, AnonbenchError):
+        raise
+    except BaseException as error:  # what a stranger's class says about itself may be anything
+        raise EntrantError(
+            f"'{spec.family}' says something about itself that no record can hold: {_first_line(error)}. Mend its class "
+            "attributes and parameters"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return as_line(error)
+
+
+def _entrant(spec: Spec, factory: Any, anonymizer: Any) -> Entrant:
     if not isinstance(anonymizer, Anonymizer):
-        raise EntrantError(f"'{spec.family}' has no method anonymize(images, controller)")
+        raise EntrantError(f"'{spec.family}' has no method anonymize(images, controller). Give it one")
     unknown = sorted(set(getattr(anonymizer, "uses", ())) - USES)
     if unknown:
         raise EntrantError(f"'{spec.family}' declares to use '{unknown[0]}'.{did_you_mean(unknown[0], USES)}")
@@ -165,7 +186,12 @@ def source_hash(kind: type) -> str:
         raise UsageError(f"{kind.__name__} has no source file, so its results could not be told apart") from error
     packaged = (file.parent / "__init__.py").exists()
     files = sorted(file.parent.rglob("*.py")) if packaged else [file]
-    return sha256_json({part.relative_to(file.parent).as_posix(): part.read_text(encoding="utf-8") for part in files})
+    return sha256_json({part.relative_to(file.parent).as_posix(): _source(part) for part in files})
+
+
+def _source(file: Path) -> str:
+    """The text of a source file; bytes that are no UTF-8 stay told apart."""
+    return file.read_text(encoding="utf-8", errors="backslashreplace")
 
 
 def build_metric(text: str) -> Metric:

@@ -41,13 +41,14 @@ class EntrantFailed(Exception):
 class Settings:
     """How the pipeline runs; none of it changes a number.
 
-    ``private`` are folders that a command must not see.
+    ``private`` are folders with labels, ``covered`` folders of records: a command sees neither.
     """
 
     batch_size: int = 64
     device: str = "cpu"
     threads: int = 1
     private: tuple[Path, ...] = ()
+    covered: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ def _controller(suite: Suite, entrant: Entrant, seed: int, settings: Settings, r
         train=train,
         recogniser=recogniser,
         private=settings.private,
+        covered=settings.covered,
     )
 
 
@@ -301,9 +303,9 @@ class _Work:
         """The one boundary between the harness and an entrant's code: whatever it raises becomes a failure."""
         try:
             return call()
-        except EntrantFailed:
+        except (KeyboardInterrupt, EntrantFailed):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             raise EntrantFailed(failure_of(stage, error)) from error
 
 

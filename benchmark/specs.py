@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmark.errors import UsageError, did_you_mean
+from benchmark.errors import AnonbenchError, UsageError, did_you_mean
 from benchmark.hashing import sha256_bytes
 from benchmark.records import ParamValue
 
@@ -64,6 +64,10 @@ def parse_spec(text: str) -> Spec:
     """
     name, bracket, rest = text.strip().partition("(")
     family, shown = name.strip(), ascii(text) if not text.isprintable() else f"'{text}'"
+    if "/" in family and not re.fullmatch(_FAMILY, family):
+        raise UsageError(
+            f"{shown}: a path may hold letters, digits, spaces and . : @ + ~ - _. Rename it, or link to it"
+        )
     if not re.fullmatch(_FAMILY, family) or (bracket and not rest.rstrip().endswith(")")):
         raise UsageError(f"{shown} is not an entrant or metric; write family(param=value, ...), as in blur(kernel=9)")
     call = f"f({rest}" if rest else "f()"
@@ -95,26 +99,34 @@ def _value(node: ast.expr, call: str) -> ParamValue:
     return value if isinstance(value, bool | int | float | str) else (ast.get_source_segment(call, node) or "")
 
 
-def construct(factory: Callable[..., Any], spec: Spec) -> Any:
+def construct(factory: Callable[..., Any], spec: Spec, typed: str = "") -> Any:
     """Calls ``factory`` with the spec's parameters; what is wrong with them becomes one line.
+
+    Args:
+        factory: what is registered, or found in a file.
+        spec: with the parameters.
+        typed: how the factory was named, where that is not its family.
 
     Raises:
         UsageError: a parameter is unknown, missing or out of range.
     """
     known = parameters(factory)
+    more = f"Try: anonbench show {spec.family if typed in ('', spec.family) else repr(typed)}"
     for name in spec.params:
         if name not in known:
             hint = did_you_mean(name, known) if known else " It takes none."
-            raise UsageError(f"{spec.family} has no parameter '{name}'.{hint} Try: anonbench show {spec.family}")
+            raise UsageError(f"{spec.family} has no parameter '{name}'.{hint} {more}")
     try:
         return factory(**spec.params)
+    except (KeyboardInterrupt, AnonbenchError):
+        raise
     except ValidationError as error:
         first = error.errors()[0]
         where = "".join(f"{part}: " for part in first["loc"])
-        text = f"{spec}: {where}{first['msg'].removeprefix('Value error, ')}. Try: anonbench show {spec.family}"
+        text = f"{spec}: {where}{first['msg'].removeprefix('Value error, ')}. {more}"
         raise UsageError(text) from error
-    except Exception as error:  # a stranger's class may raise anything
-        raise UsageError(f"{spec}: {error or type(error).__name__}. Try: anonbench show {spec.family}") from error
+    except BaseException as error:  # a stranger's class may raise anything
+        raise UsageError(f"{spec}: {str(error) or type(error).__name__}. {more}") from error
 
 
 def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,8 +133,14 @@ def open_pipeline(
     chosen = checked_device(device) if device else choose_device()
     _check_out(out)
     store, folder = Store(cache_root() / "store"), out or default_out(choice)
-    private = tuple(place.resolve() for place in (cache_root(), choice.data, folder) if place is not None)
-    settings = Settings(batch_size=batch_size, device=chosen, threads=use_threads(threads), private=private)
+    places = (cache_root(), choice.data, os.environ.get("ANONBENCH_DATA"))
+    settings = Settings(
+        batch_size=batch_size,
+        device=chosen,
+        threads=use_threads(threads),
+        private=tuple(Path(place).expanduser().resolve() for place in places if place),
+        covered=(folder.resolve(),),
+    )
     report = reporter(Console(stderr=True))
     suite = choice.open(chosen, report)
     return Pipeline(suite, store, folder, settings, report, extra_metrics=metrics)
@@ -151,8 +158,15 @@ def default_out(choice: SuiteChoice) -> Path:
 
 def build_entrants(specs: tuple[str, ...], suite: Suite) -> list[Entrant]:
     """Builds all entrants before any of them runs, so that a typing error costs nothing."""
-    built = [_built(spec) for spec in specs or tuple(suite.entrants)]
-    return list({entrant.facts.name: entrant for entrant in built}.values())
+    found: dict[str, tuple[str, Entrant]] = {}
+    for text in specs or tuple(suite.entrants):
+        entrant = _built(text)
+        typed, other = found.setdefault(entrant.facts.name, (text, entrant))
+        if other.facts != entrant.facts:
+            raise UsageError(
+                f"'{typed}' and '{text}' are different and both give rows called '{other.facts.name}'; rename one of them"
+            )
+    return [entrant for _, entrant in found.values()]
 
 
 def _built(text: str) -> Entrant:

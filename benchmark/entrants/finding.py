@@ -15,6 +15,9 @@ from benchmark.files import one_line
 from benchmark.protocols import Anonymizer
 from benchmark.records import ParamValue
 
+REFUSED = "-refused"
+"""What the name of a refused entrant ends in: it has a row of its own, and takes nobody's place."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -29,9 +32,21 @@ class Found:
     factory: Callable[..., Any]
 
 
+def place_of(text: str) -> Path:
+    """A path as it was typed, ``~`` expanded.
+
+    Raises:
+        UsageError: nobody is called like that.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{one_line(text)}: there is no such home folder. Write the path without ~") from error
+
+
 def is_place(text: str) -> bool:
     """Whether the text names a file or folder rather than an installed anonymizer."""
-    path = Path(text).expanduser()
+    path = place_of(text)
     return ".py:" in text or text.endswith((".py", ".toml", "/")) or bool(suffix_of(path)) or path.is_dir()
 
 
@@ -49,17 +64,21 @@ def found_in(text: str, taken: frozenset[str]) -> Found:
     if colon and file.endswith(".py"):
         from benchmark.entrants.python_file import class_in_file
 
-        path = Path(file).expanduser()
+        path = place_of(file)
         return Found(f"{path.stem}.{name}", class_in_file(path, name))
     if text.endswith(".py"):
         raise UsageError(f"{one_line(text)}: which class? Write {one_line(text)}:Name")
-    return _described(Path(text).expanduser(), taken)
+    return _described(place_of(text), taken)
 
 
 def _described(path: Path, taken: frozenset[str]) -> Found:
     if suffix_of(path) and not path.is_dir():
         return _precomputed(path, taken)
     file = path / FILE if path.is_dir() else path
+    if file.name != FILE:
+        raise UsageError(
+            f"{one_line(file)}: a description is called {FILE}. Rename it, and give each a folder of its own"
+        )
     if not file.is_file():
         raise UsageError(
             f"{one_line(file)} does not exist; an entrant is described there. For a start type: anonbench new my-tool "
@@ -81,6 +100,10 @@ def _precomputed(path: Path, taken: frozenset[str]) -> Found:
 
 
 def _check_name(name: str, path: Path, taken: frozenset[str]) -> None:
+    if name.endswith(REFUSED):
+        raise UsageError(
+            f"{one_line(path)}: names that end in {REFUSED} are kept for what was refused. Give another in {FILE}"
+        )
     if name in taken:
         raise UsageError(
             f"{one_line(path)}: an installed anonymizer is called '{name}', and two methods of one name could not be told "

@@ -50,7 +50,9 @@ def _module(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up while it runs
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         del sys.modules[name]
         raise UsageError(f"{shown} cannot be run: {as_line(error)}. {_remedy(error)}") from error
     return module

@@ -9,12 +9,13 @@ from typing import ClassVar
 
 from benchmark.entrants.archives import suffix_of
 from benchmark.entrants.described import FILE, DescribedPrecomputed, read_description
+from benchmark.entrants.finding import REFUSED, place_of
 from benchmark.errors import AnonbenchError, UsageError
 from benchmark.hashing import sha256_bytes, sha256_file
 from benchmark.images import ImageSet, Released
 from benchmark.protocols import Controller
 from benchmark.records import EntrantFacts, Failure
-from benchmark.registry import Entrant, names
+from benchmark.registry import Entrant
 from benchmark.release import EntrantFailed
 from benchmark.specs import Spec
 
@@ -50,11 +51,11 @@ def refused(family: str, error: AnonbenchError) -> Entrant | None:
     Returns:
         None where the text names no released images: then it is an error of typing.
     """
-    path = Path(family).expanduser()
+    path = place_of(family)
     described = _description(path)
     if described is None and not (path.is_file() and suffix_of(path)):
         return None
-    name = described.name if described else _name(path)
+    name = f"{described.name if described else _name(path)}{REFUSED}"
     facts = EntrantFacts(
         name=name,
         family=name,
@@ -75,12 +76,13 @@ def _description(path: Path) -> DescribedPrecomputed | None:
         found = read_description(file)
     except UsageError:
         return None
-    return found if isinstance(found, DescribedPrecomputed) and found.name not in names("anonymizers") else None
+    return found if isinstance(found, DescribedPrecomputed) else None
 
 
 def _name(path: Path) -> str:
     """A name made of the archive's, since what is inside is not believed."""
     stem = path.name[: -len(suffix_of(path))]
     plain = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:50]
-    usual = re.fullmatch(r"[a-z].*", plain) and plain not in names("anonymizers")
-    return plain if usual else f"archive-{sha256_bytes(path.name.encode(errors='replace'))[:8]}"
+    return (
+        plain if re.fullmatch(r"[a-z].*", plain) else f"archive-{sha256_bytes(path.name.encode(errors='replace'))[:8]}"
+    )

@@ -194,6 +194,88 @@ def test_any_bytes_are_a_description_or_a_usage_error(data: bytes) -> None:
     assert said.isprintable()
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("def __init__(self, by=4): self.by = (by, by)", "params"),
+        ("uses = None", "NoneType"),
+        ("training_data = None", "NoneType"),
+        ("weights = ('model.pt',)", "weights"),
+        ("k_anonymity = 'five'", "k_anonymity"),
+        ("kind = 'magic'", "kind"),
+        ("uses = {'labels'}", "declares to use 'labels'"),
+    ],
+)
+def test_a_class_that_describes_itself_wrongly_is_one_line(tmp_path: Path, body: str, said: str) -> None:
+    text = f"class Bad:\n    {body}\n    def anonymize(self, images, controller): pass\n"
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(AnonbenchError, match=said) as caught:
+        build_entrant(f"{tmp_path}/bad.py:Bad")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_in_another_encoding_is_an_entrant_with_a_hash_of_its_own(tmp_path: Path) -> None:
+    hashes = set()
+    for letter in (b"\xe9", b"\xe8"):
+        text = (
+            b"# -*- coding: latin-1 -*-\nclass A:\n    name = '%s'\n    def anonymize(self, images, controller): pass\n"
+        )
+        (tmp_path / "old.py").write_bytes(text % letter)
+        hashes.add(build_entrant(f"{tmp_path}/old.py:A").facts.entry_hash)
+    assert len(hashes) == 2
+
+
+def test_whatever_a_class_raises_is_a_usage_error(tmp_path: Path) -> None:
+    text = "class Stop(BaseException): pass\nclass A:\n    def __init__(self): raise Stop('now')\n    def anonymize(self): pass\n"
+    (tmp_path / "stop.py").write_text(text)
+    with pytest.raises(UsageError, match=r"now\. Try: anonbench show '.*stop\.py:A'"):
+        build_entrant(f"{tmp_path}/stop.py:A")
+
+
+def test_two_different_entrants_of_one_name_do_not_share_a_row(tmp_path: Path) -> None:
+    from benchmark.cli.options import build_entrants
+
+    class NoSuite:
+        entrants = ()
+
+    for folder, by in (("a", 2), ("b", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "entrant.toml").write_text(PROCESS.replace("by = 2", f"by = {by}"))
+    twice = (str(tmp_path / "a"), str(tmp_path / "a" / "entrant.toml"))
+    assert len(build_entrants(twice, NoSuite())) == 1  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="both give rows called 'darker'"):
+        build_entrants((str(tmp_path / "a"), str(tmp_path / "b")), NoSuite())  # type: ignore[arg-type]
+
+
+def test_a_refused_archive_takes_nobody_s_row(tmp_path: Path) -> None:
+    from benchmark.cli.options import build_entrants
+
+    class NoSuite:
+        entrants = ()
+
+    (tmp_path / "blur.zip").write_text("no archive")
+    (tmp_path / "Über (1).tar.gz").write_text("no archive")
+    specs = (str(tmp_path / "blur.zip"), "blur")
+    built = build_entrants(specs, NoSuite())  # type: ignore[arg-type]
+    assert [entrant.facts.name for entrant in built] == ["blur-refused", "blur"]
+    (tmp_path / "entrant.toml").write_text(PROCESS.replace("darker", "blur-refused"))
+    with pytest.raises(UsageError, match="kept for what was refused"):
+        build_entrant(str(tmp_path))
+
+
+def test_a_description_under_another_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "fast.toml").write_text(PROCESS)
+    with pytest.raises(UsageError, match=r"a description is called entrant\.toml"):
+        build_entrant(str(tmp_path / "fast.toml"))
+
+
+@pytest.mark.parametrize("text", ["~nosuchuser/x.py:Y", "~nosuchuser/x", "./com,ma/x.py:Y", "./eq=1/"])
+def test_odd_paths_are_one_line(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        build_entrant(text)
+    assert "blur(kernel=9)" not in str(caught.value)
+
+
 def test_defaults_of_a_description() -> None:
     made = parse_description(PROCESS.encode(), "x")
     assert isinstance(made, DescribedProcess)
