@@ -1,6 +1,7 @@
 """Published figures: what others measured, on other data and with other attackers, kept apart from what is measured here.
 
-One TOML file per source. A figure stands in it as the source prints it, in the source's own unit, and is never converted.
+One TOML file per source. A figure stands in it in the source's own unit, as the source prints it; where the source has a
+curve, or files with more digits, the note says how it was read and rounded.
 The file holds the source's tables, so that it can be held beside them; ``ReportedSource.rows`` are the figures one by one.
 """
 
