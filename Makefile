@@ -41,7 +41,7 @@ boards: $(VENV)/.base
 	$(BIN)/anonbench perceptanon correlate $(STUDY) --suite portraits-v1 --out results/portraits-v1
 
 test: $(VENV)/.dev $(VENV)/.programs
-	PATH="$(CURDIR)/$(VENV)/deface/bin:$$PATH" $(BIN)/python -m pytest
+	PATH="$(CURDIR)/$(VENV)/deface/bin:$$PATH" $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -50,8 +50,8 @@ lint: $(VENV)/.dev
 	$(BIN)/python -m benchmark.schema --check docs/record.schema.json
 	$(BIN)/zizmor --offline --quiet --persona=pedantic .github
 
-bench: $(VENV)/.dev
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.dev $(VENV)/.programs
+	PATH="$(CURDIR)/$(VENV)/deface/bin:$$PATH" $(BIN)/python -m tests.bench
 
 weights: $(VENV)/.base
 	$(BIN)/python -m suites.train portraits-smoke portraits-v1

@@ -20,3 +20,11 @@ def subnormal_numbers() -> Iterator[None]:
     """Commands flush denormals; hypothesis does not work without them."""
     yield
     torch.set_flush_denormal(False)
+
+
+LONGEST = "tests/test_submitting.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first, so that workers end together."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))

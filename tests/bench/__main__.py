@@ -11,6 +11,7 @@ from tests.bench import (
     bench_anonymizers,
     bench_distribution,
     bench_edi_anon,
+    bench_entering,
     bench_ladder,
     bench_metrics,
     bench_street,
@@ -26,5 +27,7 @@ if __name__ == "__main__":
     bench_ladder.main()
     print()
     bench_edi_anon.main()
+    print()
+    bench_entering.main()
     print()
     bench_street.main()
