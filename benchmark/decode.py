@@ -114,9 +114,24 @@ def decode_whole(path: Path) -> torch.Tensor:
         UsageError: the file is missing, broken, too large, or of a kind that is refused.
         EnvironmentProblem: the file may not be read.
     """
-    name = one_line(path)
+    return decode_whole_bytes(read_file(path), one_line(path))
+
+
+def decode_whole_bytes(data: bytes, name: str) -> torch.Tensor:
+    """Decodes the contents of one image file at its own size.
+
+    Args:
+        data: the file's bytes.
+        name: what to call the image in an error message.
+
+    Returns:
+        uint8 ``[3, H, W]`` RGB.
+
+    Raises:
+        UsageError: the bytes are not an image that can be decoded in full.
+    """
     with _quiet():
-        pixels = np.array(_rgb(read_file(path), name, FORMATS))
+        pixels = np.array(_rgb(data, name, FORMATS))
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 

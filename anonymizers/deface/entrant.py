@@ -77,7 +77,8 @@ class Deface:
 
     @cached_property
     def _command(self) -> ProcessEntrant:
-        return ProcessEntrant(described(), Path(__file__).parent, vars_of(self))
+        program = installed()
+        return ProcessEntrant(described(program), Path(__file__).parent, vars_of(self), _environment(program))
 
 
 def vars_of(entrant: Deface) -> dict[str, str | float | int]:
@@ -90,8 +91,8 @@ def vars_of(entrant: Deface) -> dict[str, str | float | int]:
     }
 
 
-def described() -> DescribedProcess:
-    """The program as a command.
+def installed() -> str:
+    """Where the program is.
 
     Raises:
         EnvironmentProblem: it is not installed.
@@ -102,23 +103,27 @@ def described() -> DescribedProcess:
             "the program deface is not in PATH. Type: python3 -m venv deface && deface/bin/pip install deface && "
             'export PATH="$PWD/deface/bin:$PATH"'
         )
+    return program
+
+
+def described(program: str) -> DescribedProcess:
+    """The program as a command."""
     return DescribedProcess(
         name="deface",
         kind="process",
         command=("sh", "-c", SCRIPT, program, "{input}", "{output}", *(f"{{{name}}}" for name in vars_of(Deface()))),
-        reads=_environment(program),
         parameters=vars_of(Deface()),
         limits=Limits(memory_mb=4000, processes=128),
     )
 
 
-def _environment(program: str) -> tuple[str, ...]:
-    """Folders that the program needs, because the command begins with a shell."""
+def _environment(program: str) -> tuple[Path, ...]:
+    """Folders that the program needs; the command begins with a shell, which tells nothing about them."""
     from benchmark.sandbox.programs import find_program, needed
 
     path = str(Path(program).parent)
     found = find_program(program, path)
-    return () if found is None else tuple(str(place) for place in needed(found, path))
+    return () if found is None else tuple(needed(found, path))
 
 
 @cache
@@ -126,5 +131,8 @@ def installed_version(program: str | None) -> str:
     """What a program says its version is; empty where there is none."""
     if program is None:
         return ""
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return ""
     return done.stdout.strip()[:100]

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmark.decode import one_line
+from benchmark.files import one_line
 
 Verdict = Literal["pass", "note", "fail"]
 LONGEST = 600

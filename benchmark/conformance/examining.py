@@ -10,13 +10,17 @@ from benchmark.conformance.checks import Kit, trouble
 from benchmark.conformance.examination import Examination, Finding
 from benchmark.conformance.precomputed import look_at_files
 from benchmark.entrants.precomputed import PrecomputedEntrant
+from benchmark.entrants.process import ProcessEntrant
 from benchmark.errors import EnvironmentProblem
 from benchmark.protocols import Report, quiet
 from benchmark.registry import Entrant, build_entrant
+from benchmark.sandbox import at_most
 
 PEOPLE = 8
 """People on the pictures, unless an entrant claims that more share an image."""
 MOST_PEOPLE = 100
+SECONDS = 60.0
+"""Time of one call of a command, so that an examination ends, whatever its own limit is."""
 CHECKS = (
     checks.repeatable,
     checks.order,
@@ -40,16 +44,34 @@ def examine(entrant: Entrant | str, report: Report = quiet) -> Examination:
         AnonbenchError: it cannot be built, or it says that the machine is in the way; of that error's class.
     """
     built = build_entrant(entrant) if isinstance(entrant, str) else entrant
-    name, first = built.facts.name, Finding("builds", "pass", _told(built))
+    name, first = built.facts.name, [Finding("builds", "pass", _told(built))]
     if isinstance(built.anonymizer, PrecomputedEntrant):
-        return Examination(name, (first, *look_at_files(built.anonymizer, report)))
+        return Examination(name, (*first, *look_at_files(built.anonymizer, report)))
+    if isinstance(built.anonymizer, ProcessEntrant):
+        first += _command(built.anonymizer)
+    with at_most(SECONDS):
+        return _tried(built, name, first, report)
+
+
+def _command(entrant: ProcessEntrant) -> Iterator[Finding]:
+    """What it runs, and what of it nobody will notice to be another one."""
+    command, *reads = entrant.told
+    yield Finding("command", "pass", command)
+    for read in reads:
+        yield Finding("may read", "pass", read)
+    if entrant.not_hashed:
+        text = f"{entrant.not_hashed} files beside its description are too many or too large to be part of its hash"
+        yield Finding("hash", "note", f"{text}; name those that make the method under 'files'")
+
+
+def _tried(built: Entrant, name: str, first: list[Finding], report: Report) -> Examination:
     plain = pictures.faces(_people(built))
     caller = Caller(built, plain, report)
     base = caller.call(caller.hand(plain))
     if base.machine:
         raise EnvironmentProblem(base.text)
     seconds = base.seconds / len(plain)
-    return Examination(name, (first, *_findings(caller, base)), None if base.released is None else seconds)
+    return Examination(name, (*first, *_findings(caller, base)), None if base.released is None else seconds)
 
 
 def _told(entrant: Entrant) -> str:
@@ -74,7 +96,7 @@ def _findings(caller: Caller, base: Outcome) -> Iterator[Finding]:
     yield from found
     isolation = str(getattr(caller.entrant.anonymizer, "isolation", ""))
     if isolation:
-        yield Finding("isolation", "pass", f"kept apart by {isolation}")
+        yield Finding("isolation", "pass" if isolation.startswith("bubblewrap") else "note", isolation)
     yield Finding(
         "time", "pass", f"{1000 * base.seconds / count:.3g} ms per image of {pictures.SIDE} x {pictures.SIDE}"
     )

@@ -71,16 +71,32 @@ def unpacked(archive: Path, into: Path, limits: Limits = LIMITS) -> Path:
         UsageError: the archive breaks a rule; nothing of it is kept.
         EnvironmentProblem: the disk is full or a folder cannot be written.
     """
-    name = one_line(archive)
-    if not suffix_of(archive) or not archive.is_file():
-        raise UsageError(f"{name} is no archive; name a file that ends in {', '.join(SUFFIXES)}")
+    return kept(archive, into, limits)[0]
+
+
+def kept(archive: Path, into: Path, limits: Limits = LIMITS, anew: bool = False) -> tuple[Path, bool]:
+    """``unpacked``, and whether the folder was there already.
+
+    Args:
+        archive: see ``unpacked``.
+        into: see ``unpacked``.
+        limits: see ``unpacked``.
+        anew: takes away first what an earlier call unpacked.
+
+    Raises:
+        UsageError: the archive breaks a rule; nothing of it is kept.
+        EnvironmentProblem: the disk is full or a folder cannot be written.
+    """
+    name = _checked_name(archive)
     try:
         into.mkdir(parents=True, exist_ok=True)
         target = into / sha256_file(archive)
         with FileLock(into / f".{target.name}.lock"):
-            if not target.is_dir():
+            found = _whole(target) and not anew
+            if not found:
+                shutil.rmtree(target, ignore_errors=True)
                 _unpack(archive, target, limits)
-        return _top(target)
+        return _top(target), found
     except Refused as error:
         member = f"'{one_line(error.member)[:200]}' " if error.member else ""
         raise UsageError(f"{name}: {member}{error.rule}. {_REMEDY}") from error
@@ -88,6 +104,23 @@ def unpacked(archive: Path, into: Path, limits: Limits = LIMITS) -> Path:
         raise EnvironmentProblem(
             f"{name} cannot be unpacked into {into} ({error.strerror}); free some space or mend the permissions"
         ) from error
+
+
+def _checked_name(archive: Path) -> str:
+    name = one_line(archive)
+    if not archive.exists():
+        raise UsageError(f"{name} does not exist; check the path")
+    if not suffix_of(archive) or not archive.is_file():
+        raise UsageError(f"{name} is no archive; name a file that ends in {', '.join(SUFFIXES)}")
+    return name
+
+
+def _whole(folder: Path) -> bool:
+    """Whether an archive was unpacked there, and its description is still in it."""
+    try:
+        return folder.is_dir() and _top(folder).is_dir()
+    except Refused:
+        return False
 
 
 def _unpack(archive: Path, target: Path, limits: Limits) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from benchmark.decode import decode_whole
+from benchmark.decode import decode_whole_bytes
 from benchmark.errors import UsageError
 
 SUFFIXES = ("png", "jpg", "jpeg", "webp", "bmp", "tiff", "tif")
@@ -70,10 +69,10 @@ def read_outputs(folder: Path, keys: Sequence[str], size: tuple[int, int]) -> Ou
     files = _by_key(folder, set(keys))
     images = torch.zeros((len(keys), 3, *size), dtype=torch.uint8)
     reasons: dict[str, Reason] = {}
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="anonbench-") as own:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of what is refused here anyway
         for row, key in enumerate(keys):
-            found = _one(folder, files.get(key, []), size, Path(own) / "image")
+            found = _one(folder, files.get(key, []), size)
             if isinstance(found, str):
                 reasons[key] = found
             else:
@@ -93,7 +92,7 @@ def _by_key(folder: Path, keys: set[str]) -> dict[str, list[str]]:
     return files
 
 
-def _one(folder: Path, names: list[str], size: tuple[int, int], own: Path) -> torch.Tensor | Reason:
+def _one(folder: Path, names: list[str], size: tuple[int, int]) -> torch.Tensor | Reason:
     """The pixels of an image, or why it is missing."""
     if len(names) != 1:
         return TWICE if names else ABSENT
@@ -101,7 +100,7 @@ def _one(folder: Path, names: list[str], size: tuple[int, int], own: Path) -> to
     if isinstance(data, str):
         return data
     wrong = _header(data, size)
-    return wrong or _decoded(data, size, own)
+    return wrong or _decoded(data, size)
 
 
 def _bytes(path: Path, most: int) -> bytes | Reason:
@@ -127,11 +126,9 @@ def _header(data: bytes, size: tuple[int, int]) -> Reason:
     return "" if size in claimed else SIZE
 
 
-def _decoded(data: bytes, size: tuple[int, int], own: Path) -> torch.Tensor | Reason:
-    """Decodes a copy in a folder of our own: nobody can put a link in its place."""
-    own.write_bytes(data)
+def _decoded(data: bytes, size: tuple[int, int]) -> torch.Tensor | Reason:
     try:
-        pixels = decode_whole(own)
+        pixels = decode_whole_bytes(data, "the image")
     except UsageError:
         return DAMAGED
     return pixels if tuple(pixels.shape[1:]) == size else SIZE

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from benchmark.decode import FORMATS, decode_whole, one_line, read_file
-from benchmark.entrants.archives import suffix_of, unpacked
+from benchmark.decode import FORMATS, decode_whole_bytes
+from benchmark.entrants.archives import kept, suffix_of
 from benchmark.entrants.described import FILE, DescribedPrecomputed, read_description
 from benchmark.entrants.manifest import FOLDERS, entries, file_problem, key_of, mapped, read_manifest, verify
-from benchmark.errors import EntrantError, UsageError
+from benchmark.errors import AnonbenchError, EntrantError, UsageError
+from benchmark.files import one_line, read_file
 from benchmark.hashing import sha256_bytes, sha256_json
 from benchmark.images import ImageSet, Released
 from benchmark.protocols import Controller
@@ -105,7 +106,7 @@ class PrecomputedEntrant:
         if sorted(declared) != sorted(size):  # before decoding, which takes memory; EXIF may turn the image yet
             return SIZE
         try:
-            pixels = decode_whole(path)
+            pixels = decode_whole_bytes(data, one_line(path))
         except UsageError:
             return BROKEN
         if pixels.shape != row.shape:
@@ -155,8 +156,20 @@ def open_precomputed(path: Path, cache: Path | None = None) -> PrecomputedEntran
         EnvironmentProblem: an archive cannot be unpacked on this machine.
     """
     if suffix_of(path) and not path.is_dir():
-        path = unpacked(path, (cache or cache_root()) / "precomputed")
+        return _from_archive(path, (cache or cache_root()) / "precomputed")
     return PrecomputedEntrant(precomputed_description(path), path if path.is_dir() else path.parent)
+
+
+def _from_archive(path: Path, into: Path) -> PrecomputedEntrant:
+    """Unpacks an archive, and once more if what an earlier call unpacked was damaged since."""
+    folder, found = kept(path, into)
+    try:
+        return PrecomputedEntrant(precomputed_description(folder), folder)
+    except (AnonbenchError, OSError):
+        if not found:
+            raise
+    folder, _ = kept(path, into, anew=True)
+    return PrecomputedEntrant(precomputed_description(folder), folder)
 
 
 def precomputed_description(path: Path) -> DescribedPrecomputed:

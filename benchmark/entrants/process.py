@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.decode import encode_png, one_line, read_file
-from benchmark.entrants.described import FILE, PLACEHOLDERS, DescribedProcess
+from benchmark.decode import encode_png
+from benchmark.entrants.content import content_of
+from benchmark.entrants.described import FILE, PLACEHOLDERS, DescribedProcess, Limits
 from benchmark.entrants.outputs import read_outputs
 from benchmark.entrants.placeholders import fill
-from benchmark.errors import EntrantError, UsageError
-from benchmark.hashing import sha256_bytes, sha256_file, sha256_json
+from benchmark.entrants.scratch import scratch_folder
+from benchmark.errors import EntrantError, EnvironmentProblem, UsageError
+from benchmark.files import one_line
 from benchmark.images import ImageSet, Released
 from benchmark.records import ParamValue
 from benchmark.store import cache_root, write_atomic
@@ -35,15 +36,24 @@ NOTE = "missing outputs"
 LOGS = 20
 """Outputs of a command that are kept."""
 _SHOWN = 200
+_TOLD = 400
+_READS = 200
+"""Characters of what a command may read, in the record."""
 _FACTS = (
     "deterministic", "description", "version", "source", "authors", "licence", "code_url", "training_data", "weights",
 )  # fmt: skip
 _LIMITS = {
     "time": ("it took longer than its {0.seconds:g} seconds", "seconds"),
-    "memory": ("it used more memory than its {0.memory_mb:g} MB", "memory_mb"),
+    "memory": ("it used more memory than its {0.memory_mb:.6g} MB", "memory_mb"),
     "processes": ("it had more than its {0.processes} processes and threads", "processes"),
-    "output": ("it wrote more than its {0.output_mb:g} MB, or too many files", "output_mb"),
+    "output": ("it wrote more than its {0.output_mb:.6g} MB, or too many files", "output_mb"),
 }
+_NARROWER = {
+    "seconds": "all that a command gets while it is checked",
+    "memory_mb": "all that this machine has for a command (four fifths of what was free)",
+    "output_mb": "all that this machine has for a command (four fifths of what was free)",
+}
+"""Why a command was held against less than its description says."""
 
 
 class ProcessEntrant:
@@ -55,30 +65,57 @@ class ProcessEntrant:
         description: what ``entrant.toml`` says.
         here: the folder it lies in.
         values: parameters that differ from their defaults.
+        programs: folders and files that it may read besides ``reads`` of the description. They are not checked and not
+            said in the record: for adapters of ours that look for an installed program, never for what a stranger wrote.
+
+    Attributes:
+        entry_hash: sha256 over the description and the files beside it.
+        not_hashed: files beside it that are too many or too large to be in the hash.
+        isolation: what kept it apart when it last ran, and what it may read.
+        peak_memory_mb: of all its processes when it last ran, in MB (10^6 bytes).
 
     Raises:
         UsageError: a parameter, placeholder or pattern names something that is not there.
+        EnvironmentProblem: a file of it may not be read.
     """
 
     kind = "process"
     uses: frozenset[str] = frozenset()
 
-    def __init__(self, description: DescribedProcess, here: Path, values: Mapping[str, ParamValue]) -> None:
+    def __init__(
+        self,
+        description: DescribedProcess,
+        here: Path,
+        values: Mapping[str, ParamValue],
+        programs: tuple[Path, ...] = (),
+    ) -> None:
         unknown = sorted(set(values) - set(description.parameters))
         if unknown:
             raise UsageError(
                 f"{description.name} has no parameter '{one_line(unknown[0])}'; see [parameters] in {FILE}"
             )
         self._described, self._here = description, here.resolve()
+        self._programs = programs
         self._values = {**description.parameters, **values}
         self.shardable = description.shardable
         for name in _FACTS:
             setattr(self, name, getattr(description, name))
         self.isolation = ""
         self.peak_memory_mb: float | None = None
-        self.entry_hash = _content(description, self._here)
+        content = content_of(description, self._here)
+        self.entry_hash, self.not_hashed = content.sha256, content.left_out
         self._words(Path("input"), Path("output"), 0, "cpu")
         self._check_names()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The command and whatever it may read, one by one, for whoever has to trust it; nothing is cut off unsaid."""
+        return tuple(_shortened(text) for text in (" ".join(self._described.command), *self._described.reads))
+
+    def _may_read(self) -> str:
+        """As the description says it: where that is on this machine is nobody's business."""
+        reads = one_line(", ".join(self._described.reads))
+        return f"; may read {reads}"[:_READS] if reads else ""
 
     def _check_names(self) -> None:
         taken = sorted(name for name in self._values if hasattr(self, name))
@@ -93,21 +130,16 @@ class ProcessEntrant:
         Raises:
             EntrantError: it failed, broke a limit, or released nothing.
             UsageError: its program is not there, or a folder to read may not be read.
-            EnvironmentProblem: the machine does not allow what is asked for.
+            EnvironmentProblem: the machine does not allow what is asked for, or it is full.
         """
-        from benchmark.sandbox.ending import clear
-
-        scratch = Path(tempfile.mkdtemp(prefix="anonbench-")).resolve()
-        try:
+        with scratch_folder() as scratch:
             return self._in(scratch, images, controller)
-        finally:
-            clear(scratch)
 
     def _in(self, scratch: Path, images: ImageSet, controller: Controller) -> Released:
         _write_inputs(scratch / "input", images)
         (scratch / "output").mkdir()
         outcome = self._run(scratch, controller)
-        self.isolation, self.peak_memory_mb = outcome.isolation, outcome.peak_memory_mb
+        self.isolation, self.peak_memory_mb = outcome.isolation + self._may_read(), outcome.peak_memory_mb
         found = read_outputs(scratch / "output", images.keys, images.size)
         failed = self._failure(outcome, released=not bool(found.missing.all()), note=found.note)
         keep_log(self._described.name, outcome, failed or found.note or "done")
@@ -119,17 +151,31 @@ class ProcessEntrant:
     def _run(self, scratch: Path, controller: Controller) -> Outcome:
         from benchmark.sandbox import run_contained
 
-        values = self._known(scratch / "input", scratch / "output", controller.seed, controller.device)
-        return run_contained(
-            self._words(scratch / "input", scratch / "output", controller.seed, controller.device),
-            scratch=scratch,
-            env={name: fill(text, values) for name, text in self._described.env.items()},
-            limits=self._described.limits,
-            reads=[self._here / Path(fill(read, values)).expanduser() for read in self._described.reads],
-            private=[cache_root(), *getattr(controller, "private", ())],
-            here=self._here,
-            gpu=controller.device.startswith("cuda"),
-        )
+        given, wanted = scratch / "input", scratch / "output"
+        values = self._known(given, wanted, controller.seed, controller.device)
+        try:
+            return run_contained(
+                self._words(given, wanted, controller.seed, controller.device),
+                scratch=scratch,
+                env={name: fill(text, values) for name, text in self._described.env.items()},
+                limits=self._described.limits,
+                reads=[self._place(fill(read, values)) for read in self._described.reads],
+                private=[cache_root(), *_own_data(), *getattr(controller, "private", ())],
+                here=self._here,
+                gpu=controller.device.startswith("cuda"),
+                programs=self._programs,
+                covered=getattr(controller, "covered", ()),
+            )
+        except UsageError as error:
+            raise UsageError(f"{self._described.name}: {error}") from error
+
+    def _place(self, read: str) -> Path:
+        try:
+            return self._here / Path(read).expanduser()
+        except RuntimeError as error:
+            raise UsageError(
+                f"'{one_line(read)}' in 'reads' of {FILE} names a person this machine does not know; write the whole path"
+            ) from error
 
     def _known(self, given: Path, wanted: Path, seed: int, device: str) -> dict[str, ParamValue]:
         own = (str(given), str(wanted), str(self._here), sys.executable, seed, device)
@@ -142,8 +188,7 @@ class ProcessEntrant:
     def _failure(self, outcome: Outcome, released: bool, note: str) -> str:
         """What went wrong, in words that are the same in every run; nothing where all is well."""
         if outcome.stopped_by:
-            text, name = _LIMITS[outcome.stopped_by]
-            return f"the command was ended: {text.format(self._described.limits)} (limits.{name})"
+            return f"the command was ended: {_broken(outcome.stopped_by, outcome.limits, self._described.limits)}"
         if outcome.returncode != 0:
             return f"the command ended with exit code {outcome.returncode}"
         return "" if released else f"the command released no image ({note})"
@@ -157,13 +202,41 @@ class ProcessEntrant:
         return f"{self._described.name}: {failed}{said}. All it printed is in the newest file of {where}"
 
 
+def _broken(name: str, held: Limits, own: Limits) -> str:
+    """Which limit was broken, and where it comes from if it is narrower than the description's."""
+    text, field = _LIMITS[name]
+    if getattr(held, field) >= getattr(own, field):
+        return f"{text.format(own)} (limits.{field})"
+    return f"{text.format(held)}, {_NARROWER[field]}"
+
+
+def _shortened(text: str) -> str:
+    more = len(text) - _TOLD
+    return one_line(text[:_TOLD]) + (f" ... and {more} characters more, see {FILE}" if more > 0 else "")
+
+
+def _own_data() -> list[Path]:
+    given = os.environ.get("ANONBENCH_DATA")
+    return [Path(given).expanduser()] if given else []
+
+
 def _write_inputs(folder: Path, images: ImageSet) -> None:
-    """The images, all of one time: order and time of files say nothing about people."""
-    folder.mkdir()
-    for key, image in zip(images.keys, images.images, strict=True):
-        path = folder / f"{key}.png"
-        path.write_bytes(encode_png(image))
-        os.utime(path, (0, 0))
+    """The images, all of one time: order and time of files say nothing about people.
+
+    Raises:
+        EnvironmentProblem: the disk is full.
+    """
+    try:
+        folder.mkdir()
+        for key, image in zip(images.keys, images.images, strict=True):
+            path = folder / f"{key}.png"
+            path.write_bytes(encode_png(image))
+            os.utime(path, (0, 0))
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"the images cannot be written to {folder.parent.parent} ({error.strerror}); free some space there, or set "
+            "TMPDIR to a folder on another disk"
+        ) from error
 
 
 def keep_log(name: str, outcome: Outcome, result: str) -> None:
@@ -175,34 +248,3 @@ def keep_log(name: str, outcome: Outcome, result: str) -> None:
     write_atomic(folder / f"{moment}.txt", text.encode(errors="replace"))
     for old in sorted(folder.glob("*.txt"))[:-LOGS]:
         old.unlink(missing_ok=True)
-
-
-def _content(description: DescribedProcess, here: Path) -> str:
-    """sha256 over the description, the files it names, and the arguments of its command that are files of its own."""
-    written = here / FILE
-    said = read_file(written) if written.is_file() else description.model_dump_json().encode()
-    files = {*_named(description, here), *_arguments(description, here)}
-    content = {path.relative_to(here).as_posix(): sha256_file(path) for path in sorted(files)}
-    return sha256_json([sha256_bytes(said), content])
-
-
-def _named(description: DescribedProcess, here: Path) -> list[Path]:
-    found: list[Path] = []
-    for pattern in description.files:
-        if Path(pattern).is_absolute() or ".." in Path(pattern).parts or not pattern:
-            raise UsageError(
-                f"'{one_line(pattern)}' in 'files' of {FILE} leaves its folder; write it as in src/**/*.py"
-            )
-        matches = [path for path in here.glob(pattern) if path.is_file()]
-        if not matches:
-            raise UsageError(f"no file matches '{one_line(pattern)}' in 'files' of {FILE}; mend or remove the pattern")
-        found += matches
-    return found
-
-
-def _arguments(description: DescribedProcess, here: Path) -> list[Path]:
-    """Files beside the description that the command names, also behind an equals sign."""
-    words = [word.replace("{here}", str(here)) for word in description.command]
-    paths = [Path(part) for word in words for part in (word, word.partition("=")[2]) if part and len(part) < 1000]
-    whole = [Path(os.path.normpath(path)) for path in paths if path.is_absolute()]
-    return [path for path in whole if path.is_relative_to(here) and path.is_file()]

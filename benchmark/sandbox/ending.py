@@ -14,20 +14,24 @@ from pathlib import Path
 import psutil
 
 from benchmark.errors import EnvironmentProblem
+from benchmark.sandbox.adopting import Orphans
 from benchmark.sandbox.watching import descendants
 
 _PATIENCE = 20.0
 """Seconds until processes that were killed are gone, on a machine that is busy."""
 
 
-def end_all(started: subprocess.Popen[bytes], seen: Iterable[psutil.Process], home: Path, hidden: bool) -> None:
+def end_all(
+    started: subprocess.Popen[bytes], seen: Iterable[psutil.Process], home: Path, orphans: Orphans, hidden: bool
+) -> None:
     """Kills a command, its group and whatever descends from it.
 
     Args:
         started: the process that was started, leader of its group. It goes first: where there is a namespace, the
             kernel then kills all that is in it.
         seen: processes that descended from it at some time.
-        home: the ``HOME`` of the command, by which its processes are known.
+        home: the ``HOME`` of the command, by which its processes are known where orphans cannot be had.
+        orphans: those of it that lost their parents.
         hidden: whether there is no namespace, so that a daemon may have left the family of the command.
 
     Raises:
@@ -39,9 +43,10 @@ def end_all(started: subprocess.Popen[bytes], seen: Iterable[psutil.Process], ho
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(started.pid, signal.SIGKILL)
         started.poll()
-        suspects |= set(_strays(home)) if hidden else set()
+        suspects |= {*_strays(home), *orphans.found(started.pid)} if hidden else set()
         alive = [process for process in suspects if _kill(process)]
         if not alive and started.poll() is not None:
+            orphans.reap()
             return
         if time.monotonic() > deadline:
             raise EnvironmentProblem(f"a process of the command does not end; end it with: kill -9 {started.pid}")

@@ -73,13 +73,21 @@ def _interpreter(program: Path, path: str) -> Path | None:
 
 
 def _around(file: Path, forbidden: tuple[Path, ...]) -> list[Path]:
-    """The environment a file is installed in: the folder above its ``bin``, where that is no folder of a person."""
+    """The environment a file is installed in: the folder above its ``bin``, where that looks like one."""
     prefix, home = file.parent.parent, Path.home().resolve()
     if file.parent.name != "bin" or is_home(prefix) or any(prefix.is_relative_to(folder) for folder in forbidden):
         return [file]
     if prefix == home / ".local":  # holds a person's files beside the programs
         return [file, *(folder for folder in [prefix / "lib"] if folder.is_dir())]
-    return [prefix]
+    return [prefix] if is_environment(prefix) or (prefix / "lib").is_dir() else [file]
+
+
+def is_environment(folder: Path) -> bool:
+    """Whether a folder is an environment of Python or conda, or a whole Python."""
+    marks = (folder / "pyvenv.cfg", folder / "conda-meta")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return False
+    return any(mark.exists() for mark in marks) or any((folder / "lib").glob("python*/os.py"))
 
 
 def is_home(folder: Path) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,19 +19,18 @@ import psutil
 from benchmark.entrants.described import Limits
 from benchmark.errors import EnvironmentProblem, UsageError
 from benchmark.files import one_line
+from benchmark.sandbox.adopting import Orphans, adopting
 from benchmark.sandbox.capture import Captured, Drain
 from benchmark.sandbox.ending import end_all
 from benchmark.sandbox.isolation import Isolation, isolation
 from benchmark.sandbox.programs import find_program, needed
 from benchmark.sandbox.view import Places, check_places, view
-from benchmark.sandbox.watching import MEGABYTE, Stop, Watch
+from benchmark.sandbox.watching import MEGABYTE, Stop, Watch, affordable, room_of
 
 _LAUNCH = Path(__file__).with_name("launch.py")
 _FILE_TOO_LARGE = (-signal.SIGXFSZ, 128 + signal.SIGXFSZ)
 _INTERVAL = 0.05
 """Seconds between two looks of the watchdog."""
-MOST_PROCESSES = 1024
-"""Whatever a description asks for: some thousand busy processes leave no time for the watchdog that should end them."""
 _SLACK = 256
 """Processes of the same user that may start elsewhere before those of the command are refused."""
 
@@ -45,6 +47,7 @@ class Outcome:
         stdout: what it printed.
         stderr: the same for errors.
         isolation: what kept it apart, one sentence.
+        limits: what it was held against: its own, or what this machine could bear, or what ``at_most`` says.
     """
 
     returncode: int
@@ -54,6 +57,20 @@ class Outcome:
     stdout: Captured
     stderr: Captured
     isolation: str
+    limits: Limits
+
+
+_longest: ContextVar[float] = ContextVar("longest", default=math.inf)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """No command that is run inside may take longer, whatever its limits say."""
+    before = _longest.set(seconds)
+    try:
+        yield
+    finally:
+        _longest.reset(before)
 
 
 def run_contained(
@@ -66,38 +83,43 @@ def run_contained(
     private: Sequence[Path] = (),
     here: Path,
     gpu: bool = False,
+    programs: Sequence[Path] = (),
+    covered: Sequence[Path] = (),
 ) -> Outcome:
     """Runs a command in ``scratch`` and ends whatever it started.
 
     Args:
         command: program and arguments; a program without a slash is looked for in ``PATH``.
-        scratch: an existing folder, its working folder and the only place it may write to; ``scratch / "input"`` is
-            read-only. ``home``, ``tmp`` and ``shm`` are made in it.
+        scratch: its working folder, the only place it may write to, with ``input``, which it may not.
         env: variables on top of ``PATH``, ``LANG``, ``HOME`` and ``TMPDIR``; the caller's are not handed on.
         limits: what it may use.
-        reads: further folders and files it may read.
-        private: what it may never see, even inside something that it may.
+        reads: further folders and files that a stranger asks to read.
+        private: what it may never see, even inside something that it may, and where nothing of it may lie.
         here: the folder its description lies in, read-only.
         gpu: whether it may use graphics processors.
+        programs: further folders and files it may read; the caller answers for them.
+        covered: what it does not see either, but what it may see may lie in it.
 
     Raises:
         UsageError: the program is not there, or a folder to show is one to hide.
-        EnvironmentProblem: the tier that is asked for does not work, or something does not end.
+        EnvironmentProblem: the tier that is asked for does not work, something does not end, or the machine is full.
     """
-    way = isolation()
-    limits = limits.model_copy(update={"processes": min(limits.processes, MOST_PROCESSES)})
     folder, hidden = scratch.resolve(), _resolved(private)
     variables = {**_usual(folder), **env}
-    program = find_program(command[0], variables["PATH"])
-    if program is None:
-        raise UsageError(_no_program(command[0]))
-    wanted = tuple(needed(program, variables["PATH"], hidden))
-    places = Places(here.resolve(), folder, _resolved(reads), wanted, hidden, gpu)
+    program = _program(command[0], variables["PATH"])
+    wanted = (*_resolved(programs), *needed(program, variables["PATH"], hidden))
+    places = Places(here.resolve(), folder, _resolved(reads), wanted, hidden, _resolved(covered), gpu)
+    return _apart([*_cleared(variables), str(program), *command[1:]], places, limits)
+
+
+def _apart(command: list[str], places: Places, limits: Limits) -> Outcome:
+    way, folder = isolation(), places.scratch
     check_places(places)
     for name in ("home", "tmp", "shm"):
         (folder / name).mkdir(exist_ok=True)
-    inner = ["env", "-i", *(f"{name}={value}" for name, value in variables.items()), str(program), *command[1:]]
-    return _run(way, way.wrapped(inner, [*view(places), "--chdir", str(folder)], limits.processes), folder, limits)
+    outer = way.wrapped(command, [*view(places), "--chdir", str(folder)], limits.processes)
+    with adopting(wanted=way.tier == "none") as orphans:
+        return _run(way, outer, folder, limits, orphans)
 
 
 def _resolved(paths: Sequence[Path]) -> tuple[Path, ...]:
@@ -110,29 +132,40 @@ def _usual(scratch: Path) -> dict[str, str]:
     return {"PATH": os.defpath, "LANG": "C.UTF-8", **given, **own}
 
 
-def _no_program(name: str) -> str:
+def _cleared(variables: Mapping[str, str]) -> list[str]:
+    return ["env", "-i", *(f"{name}={value}" for name, value in variables.items())]
+
+
+def _program(name: str, path: str) -> Path:
+    found = find_program(name, path)
+    if found is not None:
+        return found
+    said = f"the program '{one_line(name)}' in the command of entrant.toml"
     if "/" in name and not name.startswith("/"):
-        return f"the program '{one_line(name)}' has no whole path; write '{{here}}/...' in the command of entrant.toml"
-    return f"the program '{one_line(name)}' is not there; install it, or mend the command in entrant.toml"
+        raise UsageError(f"{said} has no whole path; write '{{here}}/...'")
+    raise UsageError(f"{said} is not there; install it, or write where it is")
 
 
-def _run(way: Isolation, command: list[str], scratch: Path, limits: Limits) -> Outcome:
+def _run(way: Isolation, command: list[str], scratch: Path, limits: Limits, orphans: Orphans) -> Outcome:
+    start = room_of(scratch)
+    limits = affordable(limits, scratch, start)
+    limits = limits.model_copy(update={"seconds": min(limits.seconds, _longest.get())})
     started = _start(command, scratch, limits)
     assert started.stdout is not None
     assert started.stderr is not None
     drains = [Drain(os.dup(pipe.fileno())) for pipe in (started.stdout, started.stderr)]
-    watch = Watch(started.pid, scratch, limits)
+    watch = Watch(started.pid, scratch, limits, orphans, start)
     try:
         stopped = _watched(started, watch)
         seconds = watch.seconds
     finally:
-        end_all(started, watch.seen, scratch / "home", hidden=way.tier == "none")
+        end_all(started, watch.seen, scratch / "home", orphans, hidden=way.tier == "none")
         started.stdout.close()
         started.stderr.close()
     if not stopped and (started.returncode in _FILE_TOO_LARGE or watch.written_too_much()):
         stopped = "output"
     out, err = (drain.captured() for drain in drains)
-    return Outcome(started.returncode, seconds, watch.peak / MEGABYTE, stopped, out, err, way.sentence)
+    return Outcome(started.returncode, seconds, watch.peak / MEGABYTE, stopped, out, err, way.sentence, limits)
 
 
 def _start(command: list[str], scratch: Path, limits: Limits) -> subprocess.Popen[bytes]:

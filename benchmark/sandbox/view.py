@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import UsageError
-from benchmark.files import one_line
-from benchmark.sandbox.programs import SYSTEM, is_home
+from benchmark.sandbox.allowed import check_here, check_read, endpoints
+from benchmark.sandbox.programs import SYSTEM
 
 # Of /etc only what libraries look up: a harness run by root would show passwords and keys with the whole folder.
 _ETC = (
@@ -17,6 +16,8 @@ _ETC = (
     "os-release", "passwd", "pki/tls/certs", "ssl/certs", "ssl/openssl.cnf", "timezone", "vulkan",
 )  # fmt: skip
 _SYS = ("/sys/devices/system/cpu", "/sys/devices/system/node", "/var/cache/fontconfig")
+RESULTS = ("records", "originals", "board")
+"""What a run writes into the folder of its results."""
 _GPU = ("nvidia*", "dri", "kfd")
 
 
@@ -27,9 +28,10 @@ class Places:
     Attributes:
         here: folder of its description, read-only.
         scratch: its working folder, writable, but for ``input`` in it.
-        reads: further folders and files it may read.
-        programs: what its program needs.
-        private: what it must never see, wherever that lies.
+        reads: further folders and files it asks to read; they are checked.
+        programs: what its program needs; it is not checked.
+        private: what it must never see, wherever that lies, because it holds labels.
+        covered: what it does not see, unless something that it may see lies in it.
         gpu: whether it may use the graphics processors.
     """
 
@@ -38,33 +40,24 @@ class Places:
     reads: tuple[Path, ...] = ()
     programs: tuple[Path, ...] = ()
     private: tuple[Path, ...] = ()
+    covered: tuple[Path, ...] = ()
     gpu: bool = False
+
+    @property
+    def secret(self) -> tuple[Path, ...]:
+        """What is private, and the results in what is covered."""
+        return (*self.private, *(folder / name for folder in self.covered for name in RESULTS))
 
 
 def check_places(places: Places) -> None:
     """Refuses folders that would show what must stay hidden.
 
     Raises:
-        UsageError: the folder of the description is a home or the data themselves, or a folder to read lies in
-            what is private.
+        UsageError: see ``check_here`` and ``check_read``.
     """
-    here = one_line(places.here)
-    if is_home(places.here):
-        raise UsageError(f"{here} is or holds your home folder; move entrant.toml into a folder of its own")
-    if places.here in places.private:
-        raise UsageError(f"{here} holds data that the command may not see; move entrant.toml into a folder of its own")
+    check_here(places.here, places.secret)
     for read in places.reads:
-        _check_read(read, places.private)
-
-
-def _check_read(read: Path, private: tuple[Path, ...]) -> None:
-    if not read.exists():
-        raise UsageError(f"{one_line(read)} does not exist; mend 'reads' in entrant.toml")
-    if is_home(read) or any(read.is_relative_to(folder) for folder in private):
-        raise UsageError(
-            f"{one_line(read)} may not be read: it is or holds your home folder, or lies in the data or the cache; name "
-            "the one folder that is needed under 'reads' in entrant.toml"
-        )
+        check_read(read, places.here, places.scratch, places.secret)
 
 
 def view(places: Places) -> list[str]:
@@ -108,11 +101,15 @@ def _shown(places: Places) -> dict[Path, list[str]]:
 
 
 def _covers(places: Places) -> Iterator[Path]:
-    """Private paths that would be seen because they lie in something that is shown."""
-    roots = [*SYSTEM, *_shown(places)]
-    for path in dict.fromkeys(places.private):
-        if path.exists() and any(path.is_relative_to(root) for root in roots):
+    """Paths that would be seen because they lie in something that is shown: what is private, and sockets."""
+    shown = list(_shown(places))
+    open_ones = {*places.reads, places.here}
+    for path in dict.fromkeys([*places.secret, *(path for path in places.covered if path not in open_ones)]):
+        if path.exists() and any(path.is_relative_to(root) for root in (*SYSTEM, *shown)):
             yield path
+    for folder in shown:
+        if folder != places.scratch:
+            yield from endpoints(folder)
 
 
 def _cover(path: Path) -> list[str]:

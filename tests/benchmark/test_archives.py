@@ -411,9 +411,11 @@ def test_files_that_are_no_archives(text: bytes, suffix: str, tmp_path: Path) ->
 def test_what_is_called_otherwise(tmp_path: Path) -> None:
     (tmp_path / "a.rar").write_bytes(b"Rar!")
     (tmp_path / "a.zip").mkdir()
-    for path in (tmp_path / "a.rar", tmp_path / "a.zip", tmp_path / "none.zip"):
+    for path in (tmp_path / "a.rar", tmp_path / "a.zip"):
         with pytest.raises(UsageError, match="is no archive"):
             unpacked(path, tmp_path / "cache")
+    with pytest.raises(UsageError, match=r"none\.zip does not exist"):
+        unpacked(tmp_path / "none.zip", tmp_path / "out")
 
 
 def test_an_archive_is_unpacked_once(tmp_path: Path) -> None:

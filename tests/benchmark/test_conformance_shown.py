@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,11 +96,60 @@ def test_command_prints_the_table_and_ends_with_0(invoke: Invoke, tmp_path: Path
 
 
 def test_what_keeps_a_command_apart_is_said(tmp_path: Path) -> None:
-    (tmp_path / "apart.py").write_text(
-        BROKEN.replace('raise ValueError("', 'return 255 - images.images  # ("') + "    isolation = 'walls'\n"
+    for said, verdict in (("bubblewrap: walls", "pass"), ("a fence", "note")):
+        (tmp_path / "apart.py").write_text(
+            BROKEN.replace('raise ValueError("', 'return 255 - images.images  # ("') + f"    isolation = {said!r}\n"
+        )
+        findings = examine(f"{tmp_path}/apart.py:Broken").findings
+        assert [(one.verdict, one.text) for one in findings if one.check == "isolation"] == [(verdict, said)]
+    assert not [one for one in examine("blur").findings if one.check == "isolation"]
+
+
+def test_what_a_command_runs_and_reads_is_said(tmp_path: Path) -> None:
+    (tmp_path / "entrant.toml").write_text(
+        'name = "copies"\nkind = "process"\ncommand = ["sh", "-c", "cp {input}/* {output}"]\nreads = ["/usr/share"]\n'
     )
-    assert "kept apart by walls" in examine(f"{tmp_path}/apart.py:Broken").text()
-    assert "kept apart" not in examine("blur").text()
+    said = [(one.check, one.text) for one in examine(str(tmp_path)).findings[1:3]]
+    assert said == [("command", "sh -c cp {input}/* {output}"), ("may read", "/usr/share")]
+
+
+def test_a_long_command_hides_nothing_of_what_it_may_read(tmp_path: Path) -> None:
+    reads = [f"/usr/share/{number:0300d}" for number in range(5)]
+    (tmp_path / "entrant.toml").write_text(
+        f'name = "long"\nkind = "process"\ncommand = ["sh", "-c", "true", "{"x" * 500}", "{"y" * 500}"]\nreads = {reads}\n'
+    )
+    found = examine(str(tmp_path))
+    assert [one.text for one in found.findings if one.check == "may read"] == reads
+    (command,) = [part for part in found.text().splitlines() if " command " in part]
+    assert command.endswith(" ... and 612 characters more, see entrant.toml")
+
+
+def test_a_command_without_end_does_not_keep_the_examination_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmark.conformance.examining.SECONDS", 0.5)
+    (tmp_path / "entrant.toml").write_text('name = "sleeps"\nkind = "process"\ncommand = ["sleep", "100"]\n')
+    started = time.monotonic()
+    found = examine(str(tmp_path))
+    assert time.monotonic() - started < 20
+    (said,) = [one.text for one in found.findings if one.check == "protocol"]
+    assert "longer than its 0.5 seconds, all that a command gets while it is checked" in said
+    assert found.failed == ("protocol",)
+
+
+def test_files_that_are_not_in_the_hash_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def notes() -> list[str]:
+        return [one.text for one in examine(str(tmp_path)).findings if (one.check, one.verdict) == ("hash", "note")]
+
+    (tmp_path / "entrant.toml").write_text(
+        'name = "copies"\nkind = "process"\ncommand = ["sh", "-c", "cp {input}/* {output}"]\n'
+    )
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "b").write_text("x")
+    assert notes() == []
+    monkeypatch.setattr("benchmark.entrants.content.MOST_FILES", 1)
+    (note,) = notes()
+    assert note.startswith("2 files beside its description")
 
 
 def test_command_ends_with_3_where_a_check_failed(invoke: Invoke, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import os
 import pickle
 import struct
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from benchmark.entrants.manifest import Manifest, make_manifest, read_manifest
 from benchmark.entrants.packing import pack, zip_folder
 from benchmark.entrants.precomputed import PrecomputedEntrant, open_precomputed
 from benchmark.errors import EntrantError, UsageError
+from benchmark.files import read_file
 from benchmark.hashing import sha256_bytes
 from benchmark.images import ImageSet, Released, check_released
 from benchmark.protocols import Anonymizer, Controller
@@ -432,3 +434,54 @@ def test_progress_is_told(folder: Path) -> None:
     pack(folder)
     open_precomputed(folder).anonymize(PROBE, Controller(progress=told.append))
     assert sum(told) == COUNT
+
+
+@pytest.mark.parametrize("damage", ["an image", "a missing image", "the manifest", "the description", "everything"])
+def test_an_unpacked_archive_that_was_damaged_is_unpacked_once_more(damage: str, folder: Path, tmp_path: Path) -> None:
+    archive, cache = tmp_path / "mine.zip", tmp_path / "cache"
+    zip_folder(folder, pack(folder), archive)
+    kept = open_precomputed(archive, cache).folder
+    image = kept / "probe" / f"{PROBE.keys[0]}.png"
+    if damage == "an image":
+        image.write_bytes(b"damaged")
+    elif damage == "everything":
+        for path in [path for path in kept.rglob("*") if path.is_file()]:
+            path.unlink()
+    else:
+        names = {
+            "a missing image": image,
+            "the manifest": kept / "manifest.json",
+            "the description": kept / "entrant.toml",
+        }
+        names[damage].unlink()
+    made = open_precomputed(archive, cache)
+    assert torch.equal(check_released(made.anonymize(PROBE, Controller()), PROBE).images, 255 - PROBE.images)
+
+
+def test_an_archive_that_is_wrong_itself_stays_refused(folder: Path, tmp_path: Path) -> None:
+    listed = pack(folder)
+    archive = tmp_path / "mine.zip"
+    zip_folder(folder, listed, archive)
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(tmp_path / "other.zip", "w") as new:
+        for info in old.infolist():
+            new.writestr(info, b"other" if info.filename.startswith("enrol/") else old.read(info))
+    for _ in range(2):
+        refused(lambda: open_precomputed(tmp_path / "other.zip", tmp_path / "cache"), "its sha256 differs")
+
+
+def test_what_was_verified_is_what_is_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is gone between reading and decoding, which nobody notices."""
+    pack(folder)
+    entrant = open_precomputed(folder)
+
+    def read_and_remove(path: Path) -> bytes:
+        data = read_file(path)
+        path.unlink()
+        return data
+
+    monkeypatch.setattr("benchmark.entrants.precomputed.read_file", read_and_remove)
+    assert torch.equal(check_released(entrant.anonymize(PROBE, Controller()), PROBE).images, 255 - PROBE.images)
+
+
+def test_an_archive_that_is_not_there_is_named(tmp_path: Path) -> None:
+    refused(lambda: open_precomputed(tmp_path / "nosuch.zip", tmp_path / "cache"), "nosuch.zip does not exist")

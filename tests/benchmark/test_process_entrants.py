@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from io import BytesIO
@@ -18,9 +20,11 @@ from benchmark.entrants.described import parse_description
 from benchmark.entrants.outputs import read_outputs
 from benchmark.entrants.placeholders import fill
 from benchmark.entrants.process import LOGS, NOTE, ProcessEntrant
-from benchmark.errors import EntrantError, UsageError
+from benchmark.entrants.scratch import clear_abandoned, scratch_folder
+from benchmark.errors import EntrantError, EnvironmentProblem, UsageError
 from benchmark.images import ImageSet, check_released
 from benchmark.protocols import Controller
+from benchmark.sandbox import at_most
 from benchmark.sandbox.isolation import TIERS, VARIABLE, isolation, probed
 
 Make = Callable[..., ProcessEntrant]
@@ -140,7 +144,7 @@ def test_a_parameter_is_no_attribute(make: Make) -> None:
     assert not hasattr(make("", "[parameters]\ncontrol = true"), "control")
 
 
-def test_the_hash_covers_description_named_files_and_arguments(make: Make, tmp_path: Path) -> None:
+def test_the_hash_covers_description_and_files_beside_it(make: Make, tmp_path: Path) -> None:
     def hashed(code: str, more: str = "") -> str:
         return make(code, more).entry_hash
 
@@ -148,11 +152,153 @@ def test_the_hash_covers_description_named_files_and_arguments(make: Make, tmp_p
     assert re.fullmatch("[0-9a-f]{64}", first)
     assert hashed("a") == first
     assert len({first, hashed("b"), hashed("a", 'version = "2"')}) == 3
-    (tmp_path / "tool" / "model.bin").write_bytes(b"1")
+    (tmp_path / "tool" / "helper.py").write_text("1")
+    helped = hashed("a")
+    (tmp_path / "tool" / "helper.py").write_text("2")
+    assert len({first, helped, hashed("a")}) == 3
+    (tmp_path / "tool" / "helper.py").rename(tmp_path / "tool" / "other.py")
+    assert hashed("a") not in (first, helped)
+    (tmp_path / "tool" / "other.py").unlink()
     assert hashed("a") == first
-    named = hashed("a", 'files = ["*.bin"]')
-    (tmp_path / "tool" / "model.bin").write_bytes(b"2")
-    assert hashed("a", 'files = ["*.bin"]') != named
+
+
+SKIPPED = ("__pycache__/a.pyc", "a.pyc", ".git/x", ".cache/helper.py", "node_modules/x.js", "venv/bin/x", "a/b/env/x")
+
+
+@pytest.mark.parametrize("name", SKIPPED)
+def test_what_comes_and_goes_by_itself_is_not_in_the_hash(name: str, make: Make, tmp_path: Path) -> None:
+    first, path = make("a").entry_hash, tmp_path / "tool" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for folder in ("venv", "a/b/env"):
+        if name.startswith(folder):
+            (tmp_path / "tool" / folder / "pyvenv.cfg").touch()
+    path.write_text("1")
+    assert make("a").entry_hash == first
+    named = make("a", f'files = ["{name}"]').entry_hash
+    path.write_text("2")
+    assert make("a", f'files = ["{name}"]').entry_hash not in (first, named)
+
+
+def test_results_of_a_run_in_its_own_folder_do_not_make_it_another_method(make: Make, tmp_path: Path) -> None:
+    first = make("a").entry_hash
+    for name in ("records/tool/seed-0/record.json", "board/index.html", "originals/x.png"):
+        (tmp_path / "tool" / name).parent.mkdir(parents=True)
+        (tmp_path / "tool" / name).write_text(name)
+    assert make("a").entry_hash == first
+    (tmp_path / "tool" / "records" / "tool" / "seed-0" / "record.json").unlink()
+    assert make("a").entry_hash != first
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MOST_FILES", 6), ("MOST_BYTES", 40)])
+def test_too_much_beside_it_is_not_in_the_hash_but_counted(
+    limit: str, value: int, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"benchmark.entrants.content.{limit}", value)
+    assert make("a").not_hashed == 0
+    for number in range(6):
+        (tmp_path / "tool" / f"{number}.bin").write_bytes(bytes(7))
+    made = make("a", 'files = ["5.bin"]')
+    assert made.not_hashed == 5
+    (tmp_path / "tool" / "0.bin").write_bytes(b"1" * 7)
+    assert make("a", 'files = ["5.bin"]').entry_hash == made.entry_hash
+    (tmp_path / "tool" / "5.bin").write_bytes(b"1" * 7)
+    assert make("a", 'files = ["5.bin"]').entry_hash != made.entry_hash
+
+
+def test_the_hash_is_that_of_the_description_that_is_used(make: Make, tmp_path: Path) -> None:
+    """Another file that happens to be called entrant.toml says nothing about it."""
+    make("a")
+    here, text = tmp_path / "tool", 'name = "tool"\nkind = "process"\ncommand = ["x"]\n'
+
+    def hashed(used: str) -> str:
+        return ProcessEntrant(parse_description(used.encode(), "other.toml"), here, {}).entry_hash  # type: ignore[arg-type]
+
+    assert hashed(text) != hashed(text + 'version = "2"')
+    assert hashed(text) == hashed("# a remark\n" + text)
+
+
+def test_a_large_file_is_read_once_unless_it_changes(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "tool" / "model.bin"
+    first = make("a").entry_hash
+    path.write_bytes(bytes(3_000_000))
+    large = make("a").entry_hash
+    path.chmod(0o600)
+    assert make("a").entry_hash == large != first
+    path.write_bytes(b"1" + bytes(2_999_999))
+    assert make("a").entry_hash not in (large, first)
+
+
+def test_a_file_that_cannot_be_read_is_named(make: Make, tmp_path: Path) -> None:
+    make("a")
+    (tmp_path / "tool" / "closed.py").write_text("x")
+    (tmp_path / "tool" / "closed.py").chmod(0)
+    if os.geteuid():
+        with pytest.raises(EnvironmentProblem, match=r"closed\.py"):
+            make("a")
+
+
+def test_the_record_says_what_it_may_read_as_it_is_written(
+    make: Make, images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    entrant = make(INVERT, 'reads = ["~/models"]')
+    entrant.anonymize(images, Controller())
+    assert entrant.isolation == f"{isolation().sentence}; may read ~/models"
+    entrant = make(INVERT, f"reads = {['~/models' + '/.' * 200]!r}")
+    entrant.anonymize(images, Controller())
+    assert len(entrant.isolation) == len(isolation().sentence) + 200
+
+
+def test_a_person_nobody_knows_is_an_error_of_typing(make: Make, images: ImageSet) -> None:
+    with pytest.raises(UsageError, match=r"tool: '~nosuchuser/x' in 'reads' of entrant\.toml"):
+        make("", 'reads = ["~nosuchuser/x"]').anonymize(images, Controller())
+
+
+def test_programs_are_read_unchecked_and_unsaid(make: Make, images: ImageSet, tmp_path: Path) -> None:
+    (tmp_path / "program").mkdir()
+    plain = make(INVERT + "os.listdir(sys.argv[3])", "", f', "{tmp_path}/program"')
+    entrant = ProcessEntrant(plain._described, plain._here, {}, programs=(tmp_path / "program",))
+    entrant.anonymize(images, Controller())
+    assert entrant.isolation == isolation().sentence
+
+
+def test_data_are_hidden_wherever_they_are(make: Make, images: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    entrant = make(INVERT)
+    monkeypatch.setenv("ANONBENCH_DATA", str(entrant._here.parent))
+    with pytest.raises(UsageError, match=r"tool: .*data that the command may not see"):
+        entrant.anonymize(images, Controller())
+
+
+def test_a_limit_of_whoever_runs_it_is_said_to_be_one(make: Make, images: ImageSet) -> None:
+    entrant = make("import time; time.sleep(9)", "[limits]\nseconds = 50")
+    with (
+        at_most(0.4),
+        pytest.raises(EntrantError, match=r"longer than its 0\.4 seconds, all that .* while it is checked"),
+    ):
+        entrant.anonymize(images, Controller())
+
+
+def test_folders_of_dead_processes_are_cleared_away_and_no_others(
+    make: Make, images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    with scratch_folder() as own:
+        kind, pid = own.name.split("-")[1], own.name.split("-")[2]
+        assert pid == str(os.getpid())
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    dead, made = gone.pid, tmp_path / "tmp"
+    left = [f"anonbench-{kind}-{pid}-abcdefgh", f"anonbench-{kind}-{dead}-abc", f"anonbench-00000000-{dead}-abcdefgh"]
+    left += [f"anonbench-{dead}-abcdefgh", f"anonbench-{kind}-{dead}-abcdefgh.txt", f"anonbench-{kind}-1-abcdefgh"]
+    for name in [*left, f"anonbench-{kind}-{dead}-abcdefgh"]:
+        (made / name / "input").mkdir(parents=True)
+        (made / name / "input" / "x.png").touch()
+    (made / f"anonbench-{kind}-{dead}-linklink").symlink_to(tmp_path)
+    clear_abandoned.cache_clear()
+    make(INVERT).anonymize(images, Controller())
+    assert {path.name for path in made.iterdir()} == {*left, f"anonbench-{kind}-{dead}-linklink"}
 
 
 @pytest.mark.parametrize("pattern", ["../*", "/etc/*", "no-such-*"])
@@ -164,7 +310,7 @@ def test_patterns_that_leave_the_folder_or_match_nothing_are_refused(pattern: st
 def test_a_program_that_is_not_there_is_named(tmp_path: Path, images: ImageSet) -> None:
     text = b'name = "tool"\nkind = "process"\ncommand = ["no-such-program"]'
     entrant = ProcessEntrant(parse_description(text, "x"), tmp_path, {})  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"no-such-program.*entrant\.toml"):
+    with pytest.raises(UsageError, match=r"tool: .*no-such-program.*entrant\.toml"):
         entrant.anonymize(images, Controller())
 
 

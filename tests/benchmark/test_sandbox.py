@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmark.entrants.described import Limits
 from benchmark.errors import EnvironmentProblem, UsageError
-from benchmark.sandbox import Outcome, run_contained
+from benchmark.sandbox import Outcome, at_most, run_contained, watching
 from benchmark.sandbox.ending import clear
 from benchmark.sandbox.isolation import TIERS, VARIABLE, isolation, probed
 from benchmark.sandbox.programs import needed
@@ -25,6 +30,13 @@ from benchmark.sandbox.watching import written
 Contained = Callable[..., Outcome]
 bubblewrap = pytest.mark.skipif(probed("bubblewrap") is None, reason="bubblewrap does not work on this system")
 WORKING = [tier for tier in TIERS if probed(tier) is not None]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A person's home in the folder of the test: what lies under /tmp otherwise is not for strangers to read."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
 
 
 @pytest.fixture
@@ -129,11 +141,11 @@ for name in ("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/pid_max", "/proc
 
 
 @bubblewrap
-@pytest.mark.parametrize("place", ["inside here", "around here", "inside what it reads", "a file"])
+@pytest.mark.parametrize("place", ["inside here", "inside what it reads", "a file"])
 def test_what_is_private_is_never_seen(place: str, contained: Contained, here: Path, tmp_path: Path) -> None:
     read = tmp_path / "models"
     read.mkdir()
-    folders = {"inside here": here / "data", "around here": here.parent, "inside what it reads": read / "cache"}
+    folders = {"inside here": here / "data", "inside what it reads": read / "cache"}
     private = folders.get(place, here / "labels.csv")
     if place != "a file":
         private.mkdir(exist_ok=True)
@@ -153,15 +165,147 @@ except OSError: print("refused")
     assert not (labels.parent / "new").exists()
 
 
+@bubblewrap
+def test_results_around_the_description_are_covered_and_it_is_not(contained: Contained, here: Path) -> None:
+    for name in ("records", "other"):
+        (here.parent / name).mkdir()
+    code = "import os, sys; print(*sorted(os.listdir(sys.argv[1])), os.path.exists(sys.argv[2]))"
+    said = contained(code, here.parent, here / "tool.py", covered=[here.parent])
+    assert said.stdout.text.split() == ["tool", "True"]
+    (here / "records").mkdir()
+    (here / "records" / "row").write_text("x")
+    said = contained("import os; print(os.listdir(os.path.dirname(__file__) + '/records'))", covered=[here])
+    assert said.stdout.text.strip() == "[]"
+
+
 def test_folders_that_would_show_too_much_are_refused(contained: Contained, here: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"move entrant\.toml into a folder of its own"):
-        contained("", private=[here])
-    with pytest.raises(UsageError, match="may not be read"):
-        contained("", private=[tmp_path], reads=[tmp_path / "outer"])
+    for private in (here, here.parent):
+        with pytest.raises(UsageError, match=r"move entrant\.toml and what belongs to it into a folder elsewhere"):
+            contained("", private=[private])
+    (tmp_path / "data" / "person").mkdir(parents=True)
+    with pytest.raises(UsageError, match="may not be read: it lies in the data"):
+        contained("", private=[tmp_path / "data"], reads=[tmp_path / "data" / "person"])
     with pytest.raises(UsageError, match="may not be read"):
         contained("", reads=[Path.home()])
     with pytest.raises(UsageError, match="does not exist"):
         contained("", reads=[tmp_path / "gone"])
+    (here.parent / "board").mkdir()
+    with pytest.raises(UsageError, match="may not be read"):
+        contained("", reads=[here.parent / "board"], covered=[here.parent])
+
+
+CLOSED = ("/", "/proc", "/proc/1", "/proc/sys", "/sys/kernel", "/dev", "/dev/shm", "/dev/null", "/etc", "/etc/passwd")
+MORE = ("/run", "/var", "/tmp", "/var/tmp", "/home", "/root")
+
+
+@pytest.mark.parametrize("place", [*CLOSED, *MORE])
+def test_the_machine_is_not_for_strangers_to_read(place: str, contained: Contained) -> None:
+    if Path(place).exists():
+        with pytest.raises(UsageError, match="may not be read"):
+            contained("", reads=[Path(place)])
+
+
+def test_folders_of_other_people_are_closed(contained: Contained, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "ann").mkdir()
+    (home / "models").mkdir()
+    monkeypatch.setenv("HOME", str(home / "ann"))
+    with pytest.raises(UsageError, match="may not be read: it lies in /tmp"):
+        contained("", reads=[home / "models"])
+
+
+@pytest.mark.parametrize("name", [".ssh", ".config/gh", ".local/share/keyrings", ".netrc", ".cache", ".local"])
+def test_what_is_hidden_in_a_home_is_closed(name: str, contained: Contained, home: Path) -> None:
+    (home / name).mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"hidden in your home folder.*\.pyenv, .*\.cache/torch"):
+        contained("", reads=[home / name])
+
+
+@bubblewrap
+@pytest.mark.parametrize("name", [".cache/torch/hub", ".pyenv/versions/3", ".local/share/uv/python", "models"])
+def test_tools_and_plain_folders_of_a_home_are_open(name: str, contained: Contained, home: Path) -> None:
+    (home / name).mkdir(parents=True)
+    assert contained("import os, sys; os.listdir(sys.argv[1])", home / name, reads=[home / name]).returncode == 0
+
+
+def test_an_environment_may_be_read_wherever_it_is(
+    contained: Contained, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "ann").mkdir()
+    (home / "env").mkdir()
+    monkeypatch.setenv("HOME", str(home / "ann"))
+    with pytest.raises(UsageError, match="may not be read"):
+        contained("", reads=[home / "env"])
+    (home / "env" / "pyvenv.cfg").touch()
+    assert contained("", reads=[home / "env"]).returncode == 0
+    with pytest.raises(UsageError, match="may not be read"):
+        contained("", reads=[home / "env"], private=[home / "env"])
+
+
+def test_programs_of_the_caller_are_not_checked(
+    contained: Contained, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "ann").mkdir()
+    (home / "tool").mkdir()
+    monkeypatch.setenv("HOME", str(home / "ann"))
+    said = contained("import os, sys; os.listdir(sys.argv[1])", home / "tool", programs=[home / "tool"])
+    assert said.returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
+def test_what_is_closed_to_us_is_an_error_of_typing(contained: Contained, home: Path) -> None:
+    (home / "closed" / "inner").mkdir(parents=True)
+    (home / "closed").chmod(0)
+    try:
+        with pytest.raises(UsageError, match="you may not look at it"):
+            contained("", reads=[home / "closed" / "inner"])
+    finally:
+        (home / "closed").chmod(0o700)
+
+
+def test_sockets_and_pipes_are_not_read(contained: Contained, home: Path) -> None:
+    os.mkfifo(home / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(home / "socket"))
+        for name in ("pipe", "socket"):
+            with pytest.raises(UsageError, match="a socket, a pipe or a device"):
+                contained("", reads=[home / name])
+
+
+@bubblewrap
+@pytest.mark.parametrize("place", ["reads", "here", "programs"])
+@pytest.mark.parametrize("inner", ["", "deeper"])
+def test_nobody_answers_at_a_socket_in_a_folder_that_is_shown(
+    place: str, inner: str, contained: Contained, here: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = here if place == "here" else home / "shown"
+    (shown / inner).mkdir(parents=True, exist_ok=True)
+    (shown / "plain").write_text("x")
+    monkeypatch.chdir(shown / inner)  # the whole path may be too long for a socket
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("s")
+        server.listen()
+        code = """
+import os, socket, sys
+assert os.path.exists(sys.argv[2])
+os.chdir(sys.argv[1])
+try: socket.socket(socket.AF_UNIX).connect("s"); print("connected")
+except OSError: print("refused")
+"""
+        more = {} if place == "here" else {place: [shown]}
+        said = contained(code, shown / inner, shown / "plain", **more)
+    assert said.stdout.text.strip() == "refused", said.stderr.text
+
+
+@bubblewrap
+def test_a_program_brings_no_project_along(contained: Contained, here: Path, home: Path, scratch: Path) -> None:
+    program = home / "project" / "bin" / "x"
+    program.parent.mkdir(parents=True)
+    (home / "project" / "secret").write_text("who is who")
+    program.write_text(f"#!/bin/sh\ncat {home}/project/secret && exit 5\nexit 0\n")
+    program.chmod(0o755)
+    ended = run_contained([str(program)], scratch=scratch, env={}, limits=Limits(seconds=9), here=here)
+    assert ended.returncode == 0
+    assert ended.stdout.text == ""
 
 
 @bubblewrap
@@ -260,6 +404,48 @@ def test_no_daemon_survives(tier: str, contained: Contained, here: Path, monkeyp
     assert not left(here)
 
 
+ESCAPE = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execve("/bin/sleep", ["sleep", sys.argv[2]], {})
+    os._exit(0)
+time.sleep(float(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans come back on Linux alone")
+@pytest.mark.parametrize("wait", ["0", "0.3"])
+@pytest.mark.parametrize("tier", WORKING)
+def test_no_daemon_survives_that_forgot_where_it_came_from(
+    tier: str, wait: str, contained: Contained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, tier)
+    marker = f"77.{os.getpid()}{time.monotonic_ns()}"
+    with subprocess.Popen(["sleep", "30"], start_new_session=True) as ours:
+        assert contained(ESCAPE, wait, marker).returncode == 0
+        assert not [
+            process for process in psutil.process_iter(["cmdline"]) if marker in (process.info["cmdline"] or [])
+        ]
+        assert ours.poll() is None
+        ours.kill()
+    assert not [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans come back on Linux alone")
+def test_orphans_count_and_come_back_to_nobody_afterwards(
+    contained: Contained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "none")
+    hog = "kept = b'x' * 200_000_000; time.sleep(9)"
+    code = ESCAPE.replace('os.execve("/bin/sleep", ["sleep", sys.argv[2]], {})', hog)
+    assert contained(code, "9", "9", limits={"memory_mb": 120.0, "seconds": 6.0}).stopped_by == "memory"
+    value = ctypes.c_int(7)
+    ctypes.CDLL(None).prctl(37, ctypes.byref(value), 0, 0, 0)
+    assert value.value == 0
+
+
 @pytest.mark.parametrize("tier", [tier for tier in WORKING if tier != "none"])
 def test_killing_everybody_harms_nobody_else(tier: str, contained: Contained, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, tier)
@@ -316,6 +502,79 @@ for part in range(10):
     ended = contained(code, limits={"output_mb": 20.0})
     assert ended.stopped_by == "output"
     assert written(scratch).size <= 10 * 20_000_000 + 1_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell which files are open")
+def test_deleted_files_that_are_held_open_count(contained: Contained) -> None:
+    code = """
+import tempfile, time
+held = []
+for _ in range(6):
+    held.append(tempfile.TemporaryFile()); held[-1].write(b"x" * 9_000_000); held[-1].flush()
+time.sleep(8)
+"""
+    assert contained(code, limits={"output_mb": 10.0}).stopped_by == "output"
+    assert contained(code.replace("8)", "1)"), limits={"output_mb": 100.0}).stopped_by == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there are no files in memory")
+@pytest.mark.parametrize("mapped", [False, True])
+def test_files_in_memory_count_once(mapped: bool, contained: Contained) -> None:
+    code = f"""
+import mmap, os, time
+held = []
+for _ in range(20):
+    file = os.memfd_create("x"); os.write(file, b"x" * 9_900_000)
+    held.append(file)
+    if {mapped}: held.append(mmap.mmap(file, 9_900_000)); held[-1].read()
+time.sleep(4)
+"""
+    assert contained(code, limits={"memory_mb": 120.0}).stopped_by == "memory"
+    assert contained(code.replace("4)", "1)"), limits={"memory_mb": 330.0}).stopped_by == ""
+
+
+@pytest.mark.parametrize(
+    ("what", "said"), [("MEMORY", "memory of this machine is used up"), ("DISK", r"the disk of {} is full.*TMPDIR")]
+)
+def test_a_machine_that_others_fill_is_not_blamed_on_the_command(
+    what: str, said: str, contained: Contained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What has to be left grows while the command sleeps, as if somebody else had taken the rest."""
+    name = f"benchmark.sandbox.watching._SPARE_{what}"
+    timer = threading.Timer(0.4, monkeypatch.setattr, [name, 10**18])
+    timer.start()
+    with pytest.raises(EnvironmentProblem, match=said.format(tmp_path)) as raised:
+        contained("import time; time.sleep(5)")
+    timer.join()
+    assert re.search("the command (has only|wrote only) ", str(raised.value))
+    with pytest.raises(EnvironmentProblem, match=said.format(tmp_path)) as raised:
+        contained("")
+    assert "the command" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("taken", "gone", "blamed"),
+    [(10**9, 10**9, True), (10**9, 3 * 10**9, False), (10**6, 10**6, False), (10**9, 0, True), (0, 0, False)],
+)
+def test_whoever_took_most_is_to_blame(taken: int, gone: int, blamed: bool) -> None:
+    assert watching.to_blame(taken, gone, 256 * 10**6) is blamed
+
+
+@given(st.floats(1, 10**6), st.floats(1, 10**6), st.integers(256 * 10**6, 10**12), st.integers(256 * 10**6, 10**12))
+def test_a_command_gets_four_fifths_of_a_machine_at_most(memory: float, output: float, free: int, disk: int) -> None:
+    limits = Limits(memory_mb=memory, output_mb=output)
+    held = watching.affordable(limits, Path("/x/y"), watching.Room(disk, free, 0))
+    assert held.memory_mb == pytest.approx(min(memory, 0.8 * free / 10**6))
+    assert held.output_mb == pytest.approx(min(output, 0.8 * disk / 10**6))
+    assert (held.seconds, held.processes) == (limits.seconds, limits.processes)
+
+
+def test_no_command_takes_longer_than_whoever_runs_it_allows(contained: Contained) -> None:
+    with at_most(0.5):
+        ended = contained("import time; time.sleep(9)")
+    assert (ended.stopped_by, ended.limits.seconds) == ("time", 0.5)
+    assert ended.seconds < 3
+    assert contained("").limits.seconds == 10
 
 
 def test_one_large_file_is_cut_by_the_kernel(here: Path, scratch: Path) -> None:
@@ -398,11 +657,15 @@ def test_programs_bring_their_environment(tmp_path: Path) -> None:
     for name in ("env/bin", "base/bin", "alone"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "base/bin/python3.11").write_text("")
+    (tmp_path / "env/pyvenv.cfg").touch()
+    (tmp_path / "base/lib/python3.11").mkdir(parents=True)
     (tmp_path / "env/bin/python").symlink_to(tmp_path / "base/bin/python3.11")
     script = tmp_path / "alone" / "run"
     script.write_text(f"#!{tmp_path}/env/bin/python -s\n")
     (tmp_path / "base/bin/python3.11").chmod(0o755)
     assert needed(script, "") == [script, tmp_path / "env", tmp_path / "base"]
+    (tmp_path / "env/pyvenv.cfg").unlink()  # any folder of a person with a bin in it
+    assert needed(script, "") == [script, tmp_path / "env/bin/python", tmp_path / "base"]
 
 
 def test_a_home_is_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
