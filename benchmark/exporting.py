@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark.decode import encode_png, one_line
+from benchmark.decode import encode_png
 from benchmark.entrants import described, manifest
 from benchmark.entrants.manifest import FOLDERS, mapped
 from benchmark.errors import UsageError
+from benchmark.files import one_line
 from benchmark.images import ImageSet
 from benchmark.protocols import Report, Suite, quiet
 from benchmark.release import disguised, share_of

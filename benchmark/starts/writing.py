@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.decode import one_line
 from benchmark.errors import EnvironmentProblem, UsageError
+from benchmark.files import one_line
 from benchmark.registry import names
 from benchmark.specs import Spec
 

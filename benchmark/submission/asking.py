@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
+from benchmark.decode import one_line
 from benchmark.records import Record
 from benchmark.submission.handing_in import HandedIn
+from benchmark.submission.unchecked import not_recomputed
 
 
 def next_steps(made: HandedIn) -> str:
@@ -37,8 +40,34 @@ def pull_request(made: HandedIn) -> str:
     return (
         f"# {entry.name} on {record.suite.name}\n\n"
         f"{_numbers(record)}\n\n{answers}\n- [ ] I have read docs/submitting.md\n\n"
-        f"The row stays *claimed* until a maintainer runs:\n\n{commands}\n"
+        f"The row stays *claimed* until a maintainer runs:\n\n{commands}\n\n"
+        f"It was made with:\n\n{fenced(made_with(record))}\n\n"
+        f"Nothing in the record checks, only making it again does: {', '.join(not_recomputed(record)) or 'nothing'}.\n"
     )
+
+
+def made_with(record: Record) -> str:
+    """The command of a record without the folders of whoever typed it, in one line."""
+    try:
+        words = shlex.split(record.run.command)
+    except ValueError:  # an open quote
+        words = record.run.command.split()
+    return one_line(shlex.join(_without_folders(word) for word in words))
+
+
+def _without_folders(word: str) -> str:
+    """``../mine/blur.py:Blur(kernel=9)`` becomes ``blur.py:Blur(kernel=9)``: only the last name of a path is left."""
+    path, bracket, rest = word.partition("(")
+    option, equals, value = path.partition("=") if path.startswith("--") else ("", "", path)
+    last = re.split(r"[/\\]", value.rstrip("/"))[-1]
+    return f"{option}{equals}{last}{bracket}{rest}"
+
+
+def fenced(text: str) -> str:
+    """A line of text as a block of code, inside a fence that it cannot end."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
 
 
 def _numbers(record: Record) -> str:

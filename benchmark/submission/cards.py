@@ -58,6 +58,39 @@ def findings_of_words(record: Record, beside: SuiteFacts | None, known: Known) -
                 yield "cards", text, "Install the same version of anonbench and score again"
 
 
+def findings_of_same_cards(record: Record, control: Record) -> Iterator[Finding]:
+    """A row that is handed in is measured with what its controls were measured with, in their order.
+
+    Weights may lack where the submitter has no such file and the score is unavailable for it.
+    """
+    theirs = {card.name: card for card in control.metrics}
+    mine = [card.name for card in record.metrics]
+    if set(mine) == set(theirs) and mine != list(theirs):
+        yield "cards", f"its metrics stand in another order than those of the control {control.entry.name}", _ALONE
+    for card in record.metrics:
+        if card.name not in theirs:
+            yield "cards", f"{card.name} is no metric of the control {control.entry.name}", _ALONE
+        elif card.name != RISK:  # which follows from its attackers' cards
+            yield from _unlike_control(card, theirs[card.name], record, control.entry.name)
+
+
+_ALONE = "Score it with the suite's metrics alone: run it without --metric"
+
+
+def _unlike_control(card: MetricCard, right: MetricCard, record: Record, control: str) -> Iterator[Finding]:
+    for name in (*DECISIVE, "definition", "title", "source", "calibration", "referees"):
+        if getattr(card, name) != getattr(right, name):
+            yield "cards", f"{card.name}: its {name} is not that of the control {control}", _ALONE
+    other = sorted(name for name, digest in card.weights.items() if right.weights.get(name) != digest)
+    if other:
+        text = f"{card.name} was computed with the weights {other[0]}, and the control {control} was not"
+        yield "cards", text, "Score it without this file, or ask the maintainers to score the controls with it"
+    score = record.score(card.name)
+    if right.weights.keys() - card.weights.keys() and score is not None and score.value is not None:
+        text = f"{card.name} has a value and names other weights than the control {control}"
+        yield "cards", text, "Type: anonbench weights fetch, and score it again"
+
+
 def notes_of_cards(record: Record, known: Known) -> Iterator[str]:
     """What could not be compared, because it is not installed here or needs data."""
     for card in record.metrics:

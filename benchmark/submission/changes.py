@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from benchmark.decode import one_line
-from benchmark.errors import AnonbenchError, UsageError
-from benchmark.records import EntrantFacts, Record, SuiteFacts
-from benchmark.specs import parse_spec
-from benchmark.submission.cards import findings_of_words
-from benchmark.submission.controls import UNCHANGED
+from benchmark.errors import UsageError
+from benchmark.records import Record
+from benchmark.submission.admission import (
+    control_beside,
+    empty_beside,
+    findings_of_place,
+    notes_of_row,
+    refusals,
+    replaces,
+)
+from benchmark.submission.cards import findings_of_same_cards, findings_of_words
+from benchmark.submission.controls import findings_of_whole
+from benchmark.submission.examples import findings_of_shown
 from benchmark.submission.facts import Finding
-from benchmark.submission.git import GitRefused, commit_of, git, line, top_of
+from benchmark.submission.git import GitRefused, commit_of, git, line, paths_in, top_of
 from benchmark.submission.known import Known
-from benchmark.submission.places import PICTURE, RECORD, RECORDS, Place, allowed
+from benchmark.submission.places import PICTURE, RECORD, REPORTED, Place, allowed
 from benchmark.submission.problems import Problem, Report, merged
 from benchmark.submission.validating import Unreadable, read_safely, validate_places
 
-FILE = re.compile(r"([A-Za-z0-9._+-]+)/records/([A-Za-z0-9.=+_-]+)/(seed-\d{1,19})/(.+)")
+FILE = re.compile(r"([A-Za-z0-9._+-]+)/records/([A-Za-z0-9.=+_-]+)/(seed-[0-9]{1,19})/(.+)")
 ORDINARY = "100644"
 MODES = {"120000": "a link", "160000": "a submodule", "100755": "marked as a program"}
 _TAKE_OUT = "Take it out of the branch; `anonbench submit RESULT` makes one that holds nothing else"
@@ -72,9 +81,15 @@ class Submission:
         """The record a file belongs to; None where it is no file of a record."""
         prefix = f"{self.results}/"
         found = FILE.fullmatch(path.removeprefix(prefix)) if path.startswith(prefix) else None
-        if found is None or not allowed(found[4]) or found[1] in (".", ".."):
+        if found is None or not allowed(found[4]) or found[1] in (".", "..", REPORTED):
             return None
         return Place(self.top / self.results / found[1], found[2], found[3])
+
+    @cached_property
+    def committed(self) -> frozenset[tuple[str, str]]:
+        """Result folder and slug of every row that stood there before."""
+        found = (self.place_of(path) for path in paths_in(self.top, self.base, self.results))
+        return frozenset((place.result.name, place.slug) for place in found if place is not None)
 
     @property
     def places(self) -> list[Place]:
@@ -123,9 +138,16 @@ def validate_submission(submission: Submission, known: Known) -> Report:
     found = [Problem(one_line(change.path), *finding) for change, finding in _of_changes(submission)]
     there = [place for place in submission.places if place.folder.is_dir() and not _linked(place, submission.top)]
     found += [_problem(place, submission, finding) for place in there for finding in _of_row(place, submission, known)]
-    note = () if submission.changes else ("the branch changes nothing",)
+    notes = tuple(_notes(there, submission)) if submission.changes else ("the branch changes nothing",)
     rest = validate_places(there, submission.top, known)
-    return merged([Report(0, tuple(found), note), rest])
+    return merged([Report(0, tuple(found), notes), rest])
+
+
+def _what(change: Change, submission: Submission) -> str:
+    """Why a file belongs to no record."""
+    if change.path.startswith(f"{submission.results}/{REPORTED}/"):
+        return "lies among the figures from publications, which are no records"
+    return "is no file of a record"
 
 
 def _problem(place: Place, submission: Submission, finding: Finding) -> Problem:
@@ -143,8 +165,11 @@ def _of_changes(submission: Submission) -> Iterator[tuple[Change, Finding]]:
     }
     for change in submission.changes:
         place = submission.place_of(change.path)
+        if change.status != "D" and change.mode in MODES:
+            yield change, ("diff", f"is {MODES[change.mode]}", _TAKE_OUT)
+            continue
         if place is None:
-            yield change, ("diff", "is no file of a record, and a submission touches nothing else", _TAKE_OUT)
+            yield change, ("diff", f"{_what(change, submission)}, and a submission touches nothing else", _TAKE_OUT)
             continue
         path = place.record.relative_to(submission.top).as_posix()
         name = change.path.removeprefix(path.removesuffix(RECORD))
@@ -154,7 +179,7 @@ def _of_changes(submission: Submission) -> Iterator[tuple[Change, Finding]]:
         elif change.status not in ("A", "M", "D"):
             yield change, ("diff", "changes its kind", _TAKE_OUT)
         elif change.status != "D" and change.mode != ORDINARY:
-            yield change, ("diff", f"is {MODES.get(change.mode, 'no ordinary file')}", _TAKE_OUT)
+            yield change, ("diff", "is no ordinary file", _TAKE_OUT)
         elif not replaced:
             yield change, ("diff", f"changes beside a {RECORD} that stays as it was", _TAKE_OUT)
 
@@ -171,73 +196,20 @@ def _of_row(place: Place, submission: Submission, known: Known) -> Iterator[Find
         yield "diff", f"the row that stands there cannot be read ({error})", "Ask the maintainers"
         return
     yield from refusals(record, known)
-    yield from _replaces(record, before)
-    yield from findings_of_words(record, _suite_beside(place), known)
+    yield from replaces(record, before)
+    yield from findings_of_place(place, record, submission.committed, submission.places)
+    control = control_beside(place)
+    yield from findings_of_words(record, None if control is None else control.suite, known)
+    if control is not None:
+        yield from findings_of_same_cards(record, control)
+        yield from findings_of_whole(record, control, empty_beside(place))
+        yield from findings_of_shown(record, place, control)
 
 
-def _suite_beside(place: Place) -> SuiteFacts | None:
-    """The suite of the control that stands beside a row."""
-    for path in sorted((place.result / RECORDS / UNCHANGED).glob(f"*/{RECORD}")):
-        with suppress(Unreadable):
-            return read_safely(path).suite
-    return None
-
-
-def refusals(record: Record, known: Known) -> Iterator[Finding]:
-    """Why a record cannot be handed in, whoever does it."""
-    said = record.claims
-    if not said.self_reported:
-        yield "claims", "it does not say that it is self-reported", "Hand it in with: anonbench submit RESULT"
-    if said.reproduced_by or said.reproduced_utc or said.max_abs_diff is not None or said.max_abs_diff_metric:
-        yield "claims", "it says that it was reproduced, and only the maintainers say so", "Empty these fields"
-    if record.entry.control:
-        yield "entry", "it is a control row of the benchmark", "Hand in an entrant"
-    if record.status == "failed":
-        yield "entry", "the entrant failed", "Mend it and run it again"
-    if record.invalidated is not None:
-        yield "claims", "it is invalidated, and only the maintainers do that", "Empty the field"
-    suite = known.suite(record.suite.name)
-    pictured = bool(record.examples or (record.trace and record.trace.sequences))
-    if pictured and (suite is None or not suite.synthetic):
-        yield "pictures", "it shows pictures that may be of real people", "Hand it in with: anonbench submit RESULT"
-    yield from _impostor(record.entry)
-
-
-def _impostor(entry: EntrantFacts) -> Iterator[Finding]:
-    """Whether an entrant bears the name of an installed one and is another."""
-    from benchmark.registry import build_entrant, names
-
-    try:
-        family = parse_spec(entry.name).family
-        installed = build_entrant(entry.name).facts if family in names("anonymizers") else None
-    except AnonbenchError as error:
-        yield (
-            "entry",
-            f"{entry.name} cannot be built here: {error}",
-            "Install the same version of anonbench and run again",
-        )
-        return
-    for field in ("entry_hash", "kind", "params", "uses", "k_anonymity") if installed is not None else ():
-        if getattr(entry, field) != getattr(installed, field):
-            text = f"{entry.name} is an entrant of anonbench, and its {field} is not that of the installed one"
-            yield "entry", text, "Give your method a name of its own, or install the same version and run again"
-            return
-
-
-def _replaces(record: Record, before: Record | None) -> Iterator[Finding]:
-    """Whether the row that stood there may be replaced, and the new one says so."""
-    if before is None:
-        if record.supersedes:
-            yield "diff", "it supersedes a row, and none stands there", "Empty supersedes"
-        return
-    theirs = before.claims
-    if (
-        not theirs.self_reported
-        or theirs.submitted_by != record.claims.submitted_by
-        or before.entry.name != record.entry.name
-    ):
-        yield "diff", "another's row stands there", "Give your method a name of its own"
-    elif theirs.reproduced_by:
-        yield "diff", "the row that stands there is reproduced", "Ask the maintainers to replace it"
-    elif record.result_id != before.result_id and record.supersedes != before.result_id:
-        yield "diff", "it replaces a row and does not name it", f"Set supersedes to {before.result_id}"
+def _notes(places: Sequence[Place], submission: Submission) -> Iterator[str]:
+    """What a maintainer has to look at, and no rule decides."""
+    for place in places:
+        with suppress(Unreadable, GitRefused, ValidationError):
+            record = read_safely(place.record)
+            known_row = (place.result.name, place.slug) in submission.committed
+            yield from notes_of_row(record, submission.before(place), known_row)

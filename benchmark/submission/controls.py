@@ -102,6 +102,44 @@ def _got_away(card: MetricCard, score: Score, theirs: Score) -> bool:
     return theirs.value is not None and score.value is None and not excused
 
 
+def findings_of_whole(record: Record, control: Record, empty: Record | None) -> Iterator[Finding]:
+    """What is handed in has every number, with its interval, that the controls have.
+
+    Args:
+        record: the row.
+        control: releases originals.
+        empty: releases nothing; has the numbers that originals do not have (PSNR).
+    """
+    if record.status == "failed":
+        return
+    for card in control.metrics:
+        both = [one.score(card.name) for one in (control, empty) if one is not None]
+        numbers = [score for score in both if score is not None and score.value is not None]
+        score = record.score(card.name)
+        if score is None or not numbers or card.name == RISK:
+            continue
+        if score.value is None and not card.rung and not _excused(card, score, record):
+            yield "controls", f"{card.name} is '{score.status}' ({score.reason}), and the controls have a value", AGAIN
+        wanted = any(one.interval is not None for one in numbers)
+        if wanted and score.value is not None and score.interval is None and score.n_clusters > 1:
+            yield "controls", f"{card.name} has no interval, and the controls have one", AGAIN
+
+
+def _excused(card: MetricCard, score: Score, record: Record) -> bool:
+    """Why a row may lack a number that its controls have: no weights here, no copy to learn from, nothing to compare."""
+    mine = next((one for one in record.metrics if one.name == card.name), card)
+    if score.status == "unavailable":
+        return card.needs_copy or bool(card.weights.keys() - mine.weights.keys())
+    if score.status == "failed":
+        return card.needs_copy
+    same = score.details.get("identical images")
+    return (
+        card.about_claim
+        or same == record.coverage.n_expected
+        or 2 * record.coverage.n_failed > record.coverage.n_expected
+    )
+
+
 def _anchors(card: MetricCard, score: Score, theirs: Score) -> Iterator[Finding]:
     for name, right in theirs.anchors.items() if score.value is not None and theirs.value is not None else ():
         have = score.anchors.get(name)

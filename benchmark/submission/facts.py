@@ -5,22 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from benchmark.errors import UsageError
 from benchmark.records import RISK, Claims, MetricCard, Record, Score, result_id
-from benchmark.risk import number_flags, risk_card, risk_of
+from benchmark.risk import risk_card, risk_of
 from benchmark.specs import parse_spec
 from benchmark.submission.places import Place
 from benchmark.submission.problems import Rule
+from benchmark.submission.texts import findings_of_texts
 
 Finding = tuple[Rule, str, str]
 """Rule, what is wrong, and what to do."""
 AGAIN = "Run and score the entrant again; records are not edited by hand"
-LONGEST_TEXT = 2000
 LARGEST_COST = 1e9
 CLOSE = 1e-6
 """Numbers that are the same thing computed twice differ by less, relative to 1 or to the number."""
-SHARES = re.compile(r"(AUC|EER|TAR@FAR|rank-|mAP|D_sys)")
+OFFICIAL = ("maintainer", "maintainers", "maintainers of this board", "anonbench")
+"""Names under which nobody hands in a claim: the board says so of rows that are none."""
+SHARES = re.compile(r"(AUC|EER|TAR@FAR|rank-|mAP|D_sys|learner |inverter |picked: )")
 """Details of attackers that lie in 0..1."""
 
 
@@ -33,7 +36,7 @@ def findings_of_facts(record: Record, place: Place) -> Iterator[Finding]:
             f"result_id is {record.result_id[:12] or 'empty'}, its content gives {result_id(record)[:12]}",
             AGAIN,
         )
-    yield from texts(record)
+    yield from findings_of_texts(record)
     yield from times(record)
     yield from claims(record.claims, record)
     yield from counts(record)
@@ -41,7 +44,6 @@ def findings_of_facts(record: Record, place: Place) -> Iterator[Finding]:
         score = record.score(card.name)
         yield from ranges(card, score, record) if score is not None else ()
     yield from costs(record)
-    yield from flags(record)
     yield from risk(record)
 
 
@@ -61,37 +63,6 @@ def _named(record: Record, place: Place) -> Iterator[Finding]:
         yield "schema", "it names no hash of the method", AGAIN
     if record.run.seed != record.seed:
         yield "path", f"it was run with seed {record.run.seed} and says {record.seed}", AGAIN
-
-
-def _strings(value: object, where: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in a record, names of entries included, with the field it stands in."""
-    if isinstance(value, str):
-        yield where, value
-    elif isinstance(value, dict):
-        for name, part in value.items():
-            yield where, str(name)
-            yield from _strings(part, f"{where}.{name}".strip("."))
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _strings(part, where)
-
-
-def texts(record: Record) -> Iterator[Finding]:
-    """Texts that cannot be shown as they are, and links that are none."""
-    for where, text in _strings(record.model_dump(mode="json")):
-        if not text.isprintable():
-            bad = next(char for char in text if not char.isprintable())
-            yield (
-                "text",
-                f"{where} holds a character that cannot be printed, U+{ord(bad):04X}",
-                "Take it out and run again",
-            )
-        if len(text) > LONGEST_TEXT:
-            yield "text", f"{where} has {len(text)} characters; at most {LONGEST_TEXT}", "Shorten it and run again"
-    models = [*record.entry.weights, *record.suite.referees]
-    for link in [record.entry.code_url, *(model.url for model in models)]:
-        if link and not re.fullmatch(r"https?://[^\s<>\"'`\\]+", link, flags=re.IGNORECASE):
-            yield "text", f"{link} is no link", "Give an address that begins with http:// or https://, or none"
 
 
 def times(record: Record) -> Iterator[Finding]:
@@ -124,6 +95,8 @@ def claims(said: Claims, record: Record) -> Iterator[Finding]:
         for name, option in named.items():
             if not getattr(said, name).strip():
                 yield "claims", f"{name} is empty", f"Hand it in with: anonbench submit RESULT {option} TEXT"
+        if plain(said.submitted_by).removeprefix("the ") in OFFICIAL:
+            yield "claims", f"{said.submitted_by} do not submit claims", "Give your own name: --by NAME"
         if said.publishable is not True:
             yield (
                 "claims",
@@ -141,6 +114,11 @@ def claims(said: Claims, record: Record) -> Iterator[Finding]:
         yield "claims", f"reproduced_utc is {said.reproduced_utc}", _AGAIN_CLAIM
 
 
+def plain(name: str) -> str:
+    """A name without what does not tell two names apart: case, spaces around and between."""
+    return " ".join(name.split()).casefold()
+
+
 _AGAIN_CLAIM = "Type: anonbench reproduce RESULT"
 
 
@@ -155,6 +133,9 @@ def counts(record: Record) -> Iterator[Finding]:
     failed = record.status == "failed"
     if part.n_scored != (0 if failed else part.n_expected):
         yield "coverage", f"{part.n_scored} of {part.n_expected} images were scored in a {record.status} record", AGAIN
+    lost = [failure.key for failure in part.failures]
+    if len(lost) > part.n_failed or len(set(lost)) < len(lost) or (failed and not lost):
+        yield "coverage", f"it names {len(lost)} failures, and {part.n_failed} images failed", AGAIN
     if record.status != _status(record):
         yield "coverage", f"the status is '{record.status}' and should be '{_status(record)}'", AGAIN
     names = [score.metric for score in record.scores]
@@ -184,6 +165,9 @@ def ranges(card: MetricCard, score: Score, record: Record) -> Iterator[Finding]:
     most = people or record.coverage.n_expected
     if not 0 <= score.n <= record.coverage.n_expected or not 0 <= score.n_clusters <= min(most, score.n):
         yield "ranges", f"{score.metric}: {score.n} images of {score.n_clusters} people", AGAIN
+    ranks = [score.value, score.details.get("rank-5"), score.details.get("rank-10")] if card.rung else []
+    if any(low is not None and high is not None and high < low - CLOSE for low, high in pairwise(ranks)):
+        yield "ranges", f"{score.metric}: more images are named first than among the first 5, or 10", AGAIN
     for name, value in score.details.items():
         if card.rung and SHARES.match(name) and not -CLOSE <= value <= 1 + CLOSE:
             yield "ranges", f"{score.metric}: {name} is {value:g}, not a share", AGAIN
@@ -196,8 +180,26 @@ def costs(record: Record) -> Iterator[Finding]:
                         ("peak_memory_mb", spent.peak_memory_mb)):  # fmt: skip
         if value is not None and not 0 <= value <= LARGEST_COST:
             yield "ranges", f"cost: {name} is {value:g}", AGAIN
-    if record.entry.k_anonymity is not None and record.entry.k_anonymity < 1:
-        yield "ranges", f"it claims {record.entry.k_anonymity}-anonymity", AGAIN
+    yield from _promise(record)
+
+
+def _promise(record: Record) -> Iterator[Finding]:
+    """Who claims k-anonymity is audited, and nobody else."""
+    k, cards = record.entry.k_anonymity, [card for card in record.metrics if card.about_claim]
+    people = next((split.n_identities for split in record.suite.splits if split.name == "probe"), 0)
+    if k is not None and not 2 <= k <= max(2, people):
+        yield "ranges", f"it claims {k}-anonymity among {people} people", AGAIN
+    if k is not None and record.scores and not cards:
+        yield "consistency", f"it claims {k}-anonymity, and no metric audits it", AGAIN
+    for card in cards if record.scores else ():
+        score = record.score(card.name)
+        audited = score is not None and score.status == "ok"
+        if k is None and score is not None and score.status != "not-applicable":
+            yield "consistency", f"{card.name} is '{score.status}', and nothing is claimed", AGAIN
+        elif k is not None and record.coverage.n_output and not audited:
+            yield "consistency", f"it claims {k}-anonymity, and {card.name} did not audit it", AGAIN
+        elif k is not None and score is not None and audited and score.details.get("claimed") != k:
+            yield "consistency", f"{card.name} audited another claim than {k}", AGAIN
 
 
 def _within(value: float, limits: tuple[float | None, float | None]) -> bool:
@@ -214,18 +216,6 @@ def _interval(score: Score) -> Iterator[Finding]:
         yield "ranges", f"{score.metric}: an interval without a value", AGAIN
     elif not 0 < span.level < 1 or span.resamples < 1 or not _within(score.value, (span.low, span.high)):
         yield "ranges", f"{score.metric}: {score.value:g} lies outside its interval {span.low:g}..{span.high:g}", AGAIN
-
-
-def flags(record: Record) -> Iterator[Finding]:
-    """Flags that the numbers demand and the record lacks."""
-    if any(score.metric not in {card.name for card in record.metrics} for score in record.scores):
-        return
-    for name, text in number_flags(record.metrics, record.scores).items():
-        if record.flags.get(name) != text:
-            yield "consistency", f"the flag '{name}' is missing: {text}", AGAIN
-    for score in record.scores:
-        if 2 * score.details.get("identical images", 0) > record.coverage.n_expected and "no-op" not in record.flags:
-            yield "consistency", f"the flag 'no-op' is missing: {score.metric} counts mostly identical images", AGAIN
 
 
 def risk(record: Record) -> Iterator[Finding]:

@@ -19,7 +19,9 @@ OWN = (
     "GIT_NAMESPACE",
 )
 """Variables that would make git work on another repository than the one that is named."""
-QUIET = ("-c", "core.fsmonitor=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "core.quotePath=off")
+QUIET = ("-c", "core.fsmonitor=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "core.quotePath=off",
+         "-c", "core.hooksPath=/dev/null")  # fmt: skip
+"""No program of the repository's is started: its hooks are for the work of whoever works there."""
 
 
 class GitRefused(Exception):
@@ -88,3 +90,15 @@ def known_ref(folder: Path, name: str) -> bool:
     except GitRefused:
         return False
     return True
+
+
+def paths_in(folder: Path, commit: str, under: str) -> list[str]:
+    """The files of a commit below a folder, from the top of the repository; empty where there is none of that name."""
+    words = ("ls-tree", "-r", "-z", "--full-tree", "--name-only", commit, "--", f"{under}/")
+    return git(folder, *words).decode(errors="surrogateescape").split("\0")[:-1]
+
+
+def folders_in(folder: Path, commit: str, results: str) -> set[str]:
+    """The names of the result folders of a commit: those that hold records."""
+    parts = [path.removeprefix(f"{results}/").split("/") for path in paths_in(folder, commit, results)]
+    return {part[0] for part in parts if len(part) == 5 and part[1] == "records" and part[4] == "record.json"}

@@ -8,14 +8,17 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
 
 from benchmark.decode import one_line
 from benchmark.errors import AnonbenchError, EnvironmentProblem, UsageError
 from benchmark.records import Claims, Record
 from benchmark.store import write_atomic
-from benchmark.submission.changes import open_submission, refusals, validate_submission
-from benchmark.submission.git import GitRefused, git, known_ref, line, top_of
+from benchmark.submission.admission import refusals
+from benchmark.submission.changes import open_submission, validate_submission
+from benchmark.submission.git import GitRefused, folders_in, git, known_ref, line, paths_in, top_of
 from benchmark.submission.known import Known
 from benchmark.submission.pictures import pictures_named
 from benchmark.submission.places import LARGEST, PACKAGES, RECORD, TABLE, Place, largest, places_under
@@ -85,7 +88,7 @@ def submit(result: Path, repo: Path, answers: Answers, known: Known | None = Non
         )
     rows = [(place, _readable(place)) for place in _places(result)]
     records = [_claimed(record, answers, known) for _, record in rows]
-    _fits(rows[0][1], top)
+    _fits(rows[0][1], top, _base(top))
     for place, record in zip([place for place, _ in rows], records, strict=True):
         _refuse(place, record, known)
     branch, base = branch_of(rows[0][1], rows[0][0].slug), _base(top)
@@ -145,20 +148,29 @@ def _refuse(place: Place, record: Record, known: Known) -> None:
         raise Refused(found)
 
 
-def _fits(record: Record, top: Path) -> None:
-    """Whether the repository has results of this suite, of this very version."""
-    there = sorted(path.parent.name for path in (top / RESULTS).glob("*/records"))
-    name = record.suite.name
+def _fits(record: Record, top: Path, base: str) -> None:
+    """Whether the commit that the branch starts from has results of this suite, of this very version."""
+    there, name = folders_in(top, base, RESULTS), record.suite.name
     if name not in there:
-        known = f"It has results of {', '.join(there)}" if there else "Name one with --repo"
-        raise UsageError(f"{one_line(top)} has no results of {one_line(name)} to stand beside. {known}")
-    for place in places_under(top / RESULTS / name):
-        other = _readable(place)
+        known = f"It has results of {', '.join(sorted(there))}" if there else "Name one with --repo"
+        raise UsageError(f"{one_line(top)} ({base}) has no results of {one_line(name)} to stand beside. {known}")
+    for path in paths_in(top, base, f"{RESULTS}/{name}/records"):
+        if not path.endswith(f"/{RECORD}"):
+            continue
+        other = _committed(top, base, path)
         if other.suite.suite_hash != record.suite.suite_hash:
             raise UsageError(
                 f"{record.entry.name} was measured on {name} {record.suite.suite_hash[:12]}, the rows of {one_line(top)} on "
                 f"{other.suite.suite_hash[:12]}. Install the anonbench of that repository and run again"
             )
+        return  # all rows of a folder are of one version: `validate` sees to it
+
+
+def _committed(top: Path, base: str, path: str) -> Record:
+    try:
+        return Record.model_validate_json(git(top, "cat-file", "blob", f"{base}:{path}"))
+    except ValidationError as error:
+        raise UsageError(f"{path} of {base} is no record. Type: anonbench validate {RESULTS}") from error
 
 
 def branch_of(record: Record, slug: str) -> str:
@@ -171,6 +183,11 @@ def _base(top: Path) -> str:
 
 
 def _may_begin(top: Path, branch: str) -> None:
+    for above in [parent.as_posix() for parent in PurePosixPath(branch).parents][:-1]:
+        if known_ref(top, f"refs/heads/{above}"):
+            raise UsageError(
+                f"your branch '{above}' is in the way of {branch}. Type: git branch -m {above} {above}-old"
+            )
     if known_ref(top, f"refs/heads/{branch}"):
         raise UsageError(f"the branch {branch} exists already. Push it, or remove it with: git branch -D {branch}")
     try:
@@ -259,7 +276,7 @@ def _commit(tree: Path, rows: Sequence[str], records: Sequence[Record]) -> None:
     record = records[0]
     seeds = ", ".join(str(one.seed) for one in records)
     text = f"Row of {record.entry.name} on {record.suite.name}, seed {seeds}"
-    git(tree, "commit", "--quiet", "-m", text, "-m", f"Claimed by {record.claims.submitted_by}.")
+    git(tree, "commit", "--quiet", "--no-verify", "-m", text, "-m", f"Claimed by {record.claims.submitted_by}.")
 
 
 def author_of(folder: Path) -> str:

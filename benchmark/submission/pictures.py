@@ -87,6 +87,9 @@ def _picture(path: Path, name: str, size: tuple[int, int]) -> Iterator[Named]:
     from PIL import Image
 
     wanted = "PNG" if name.endswith(".png") else "WEBP"
+    extra = whole(path.read_bytes())
+    if extra:
+        yield name, ("pictures", extra, _AGAIN)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -98,6 +101,26 @@ def _picture(path: Path, name: str, size: tuple[int, int]) -> Iterator[Named]:
     if have != size or frames != 1:
         text = f"is {have[0]} x {have[1]} px in {frames} frames instead of {size[0]} x {size[1]} in one"
         yield name, ("pictures", text, _AGAIN)
+
+
+CHUNKS = (b"IHDR", b"PLTE", b"sRGB", b"gAMA", b"pHYs", b"IDAT", b"IEND")
+"""What a PNG holds besides nothing: no text, no time, no profile."""
+
+
+def whole(data: bytes) -> str:
+    """What a PNG or WebP file holds that is no picture; empty if nothing."""
+    if data[:4] == b"RIFF":
+        size = int.from_bytes(data[4:8], "little") + 8
+        return "" if len(data) == size else "has bytes behind its end"
+    place = 8
+    while place + 12 <= len(data):
+        size, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        if kind not in CHUNKS:
+            return f"holds a part that is no picture ({kind.decode('ascii', errors='replace')!r})"
+        place += size + 12
+        if kind == b"IEND":
+            return "" if place == len(data) and not size else "has bytes behind its end"
+    return "ends too early"
 
 
 def findings_of_examples(record: Record, result: Path) -> Iterator[Finding]:

@@ -1,8 +1,10 @@
-"""``reproduce``: runs a claimed entrant again and holds the numbers against each other."""
+"""``reproduce``: runs a claimed entrant again and holds everything it says against what comes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,55 +12,20 @@ from typing import TYPE_CHECKING
 
 from benchmark.decode import one_line
 from benchmark.errors import EntrantError, NothingComparable, UsageError
-from benchmark.records import RISK, Claims, MetricCard, Record, Score, result_id
+from benchmark.records import RISK, Claims, MetricCard, Record, result_id
 from benchmark.specs import parse_spec
-from benchmark.store import write_atomic
+from benchmark.store import Store, write_atomic
+from benchmark.submission.comparing import Comparison, compared
+from benchmark.submission.facts import plain
 
 if TYPE_CHECKING:
     from benchmark.pipeline import Pipeline
     from benchmark.registry import Entrant
 
 TOLERANCE = 0.01
-"""Of a share, absolute; of any other number, relative to the claimed one."""
-ROUNDING = 1e-9
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One number, claimed and made again.
-
-    Attributes:
-        card: of its metric.
-        claimed, again: the two scores.
-        limit: largest difference that still agrees, in the metric's unit.
-        left_out: why it was not compared; empty if it was.
-    """
-
-    card: MetricCard
-    claimed: Score
-    again: Score
-    limit: float
-    left_out: str = ""
-
-    @property
-    def difference(self) -> float | None:
-        """Absolute difference of the values; None where one has none."""
-        if self.claimed.value is None or self.again.value is None or self.left_out:
-            return None
-        return abs(self.claimed.value - self.again.value)
-
-    @property
-    def share_of_limit(self) -> float:
-        """The difference as a multiple of what is allowed."""
-        return (self.difference or 0.0) / self.limit
-
-    @property
-    def agrees(self) -> bool:
-        """Whether status and value agree, or nothing could be compared."""
-        if self.left_out:
-            return True
-        same = self.claimed.status == self.again.status
-        return same and (self.difference is None or self.difference <= self.limit)
+"""Of a share, absolute; of any other number, relative to the claimed one. A claim is marked with no more than this."""
+SAME = ("kind", "params", "entry_hash", "uses", "deterministic", "k_anonymity")
+"""What of an entrant must be the record's, or it is another one."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +35,24 @@ class Outcome:
     Attributes:
         claimed: the record as it was.
         again: the record made here.
-        comparisons: one per metric of the claimed record.
+        comparisons: everything that was held against each other.
+        share: the tolerance.
     """
 
     claimed: Record
     again: Record
     comparisons: tuple[Comparison, ...]
+    share: float = TOLERANCE
 
     @property
     def disagreements(self) -> list[Comparison]:
-        """Numbers that are not the same."""
+        """What is not the same."""
         return [part for part in self.comparisons if not part.agrees]
+
+    @property
+    def left_out(self) -> list[Comparison]:
+        """What could not be compared here."""
+        return [part for part in self.comparisons if part.left_out]
 
     @property
     def same_bytes(self) -> bool:
@@ -87,9 +61,9 @@ class Outcome:
 
     @property
     def largest(self) -> Comparison | None:
-        """The number that differs most, measured by what is allowed; None where none has a value."""
-        compared = [part for part in self.comparisons if part.difference is not None]
-        return max(compared, key=lambda part: part.share_of_limit, default=None)
+        """The score that differs most, measured by what is allowed; None where none has a value."""
+        values = [part for part in self.comparisons if part.is_value and part.difference is not None]
+        return max(values, key=lambda part: part.share_of_limit, default=None)
 
 
 def further_metrics(record: Record, of_suite: Sequence[str]) -> tuple[str, ...]:
@@ -111,7 +85,7 @@ def installed_spec(record: Record) -> str:
 
 
 def reproduce(record: Record, pipeline: Pipeline, entrant: Entrant, share: float = TOLERANCE) -> Outcome:
-    """Runs the entrant again, even if it was run here before, and compares every score.
+    """Runs and scores the entrant again, whatever was kept of it before, and compares all that the record says.
 
     Args:
         record: what is claimed.
@@ -120,23 +94,24 @@ def reproduce(record: Record, pipeline: Pipeline, entrant: Entrant, share: float
         share: see ``TOLERANCE``.
 
     Raises:
-        NothingComparable: another suite, other versions of metrics, or attackers that cannot be run here.
-        UsageError: the entrant is another one.
+        NothingComparable: another suite, other versions of metrics, another method, or attackers that cannot be run here.
+        UsageError: the entrant has another name.
         EntrantError: it failed.
     """
-    from benchmark.release import cell_key, find_release, forget_release
-
     _comparable(record, pipeline, entrant)
-    kept = find_release(pipeline.store, cell_key(pipeline.suite, entrant, record.seed))
-    if kept is not None:
-        forget_release(pipeline.store, kept)
-    again = pipeline.run(entrant, record.seed)
+    pipeline.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="store-", dir=pipeline.out) as folder:  # which no entrant may read
+        # The suite keeps its own images and models; nothing that was ever made of an entrant is read.
+        fresh = dataclasses.replace(pipeline, store=Store(Path(folder), pipeline.store.threads))
+        again = fresh.run(entrant, record.seed)
     if again.status == "failed":
         raise EntrantError(
             f"{record.entry.name} failed here: {again.coverage.failures[0].message}. Mend it and try again"
         )
-    outcome = Outcome(record, again, tuple(_compared(record, again, share)))
-    _faced_all(outcome)
+    excused = _excused(record, again)
+    outcome = Outcome(record, again, tuple(compared(record, again, excused, share)), share)
+    if outcome.largest is None:
+        raise NothingComparable("no number could be compared. Try: anonbench weights list")
     return outcome
 
 
@@ -153,56 +128,79 @@ def _comparable(record: Record, pipeline: Pipeline, entrant: Entrant) -> None:
             f"the record is of {record.suite.name} {record.suite.suite_hash[:12]}, here it is {here.suite_hash[:12]}. Install "
             "the same version of anonbench, or name the same data with --data"
         )
-    cards = {card.name: card for card in pipeline.scorer.cards}
+    _same_method(record, entrant)
+    _same_cards(record, pipeline.scorer.cards)
+
+
+def _same_method(record: Record, entrant: Entrant) -> None:
+    for name in SAME:
+        have, right = getattr(record.entry, name), getattr(entrant.facts, name)
+        if have != right:
+            commit = record.run.harness_commit[:12]
+            with_it = f" (the record was made with commit {commit} of anonbench)" if commit else ""
+            raise NothingComparable(
+                f"the {name} of {record.entry.name} is {_short(have)} in the record and {_short(right)} here. "
+                f"Run the method that was measured{with_it}, or measure this one anew"
+            )
+
+
+def _short(value: object) -> str:
+    text = one_line(str(value))
+    return f"'{text[:20]}...'" if len(text) > 60 else f"'{text}'"
+
+
+def _same_cards(record: Record, installed: Sequence[MetricCard]) -> None:
+    cards, named = {card.name: card for card in installed}, {card.name for card in record.metrics}
+    lacking = next((name for name in cards if name not in named), None)
+    if lacking is not None:
+        raise NothingComparable(f"the record has no {lacking}, which this suite measures. Score the entrant again")
     for card in record.metrics:
         have = cards.get(card.name)
         if have is None or have.version != card.version:
             found = "missing" if have is None else f"version {have.version}"
             text = f"{card.name} has version {card.version} in the record and is {found} here"
             raise NothingComparable(f"{text}. Install the same version of anonbench")
+        other = [name for name in have.weights.keys() & card.weights.keys() if have.weights[name] != card.weights[name]]
+        if other or (card.name != RISK and _worded(card) != _worded(have)):  # the risk's follows from the attackers'
+            what = f"weights {min(other)}" if other else "card"
+            raise NothingComparable(f"{card.name} has another {what} in the record than here. Score the entrant again")
 
 
-def _compared(record: Record, again: Record, share: float) -> list[Comparison]:
-    found = []
+def _worded(card: MetricCard) -> MetricCard:
+    return card.model_copy(update={"weights": {}})
+
+
+def _excused(record: Record, again: Record) -> dict[str, str]:
+    """Metrics that cannot be computed on this machine now, with the reason.
+
+    Raises:
+        NothingComparable: an attacker is among them: the risk is the worst of all.
+    """
+    from benchmark.scoring import PROBES_ALONE
+
+    found = {}
     for card in record.metrics:
         claimed, made = record.score(card.name), again.score(card.name)
-        if claimed is None or made is None:
-            raise NothingComparable(f"{card.name} has no score in the record or here. Score the entrant again")
-        scale = 1.0 if card.unit == "share" else abs(claimed.value or 0.0)
-        found.append(Comparison(card, claimed, made, share * scale + ROUNDING, _left_out(card, claimed, made, again)))
-    if not any(part.difference is not None for part in found):
-        raise NothingComparable("no number could be compared. Try: anonbench weights list")
+        if claimed is None or made is None or made.status != "unavailable" or claimed.status == "unavailable":
+            continue
+        if card.rung:
+            raise NothingComparable(
+                f"{card.name} cannot be run here ({made.reason}), so the risk cannot be compared. "
+                f"{made.remedy or 'Try: anonbench weights list'}"
+            )
+        if made.reason != PROBES_ALONE.reason and card.name != RISK:
+            found[card.name] = f"unavailable here: {made.reason}"
     return found
 
 
-def _left_out(card: MetricCard, claimed: Score, made: Score, again: Record) -> str:
-    """Why a number is not compared: it could not be had here, or it could not be had there."""
-    if "unavailable" not in (claimed.status, made.status) or claimed.status == made.status:
-        return ""
-    if card.name == RISK:  # some attacker is lacking on one side, or the sides disagree
-        return ""
-    where, score = ("here", made) if made.status == "unavailable" else ("in the record", claimed)
-    return f"unavailable {where}: {score.reason}"
-
-
-def _faced_all(outcome: Outcome) -> None:
-    """Without every attacker nothing is reproduced: the risk is the worst of them."""
-    for part in outcome.comparisons:
-        if part.left_out and part.card.rung and part.again.status == "unavailable":
-            raise NothingComparable(
-                f"{part.card.name} cannot be run here ({part.again.reason}), so the risk cannot be compared. "
-                f"{part.again.remedy or 'Try: anonbench weights list'}"
-            )
-
-
 def claimed_again(outcome: Outcome, by: str) -> Claims:
-    """The claims of a record whose numbers agree."""
+    """The claims of a record that agrees."""
     largest = outcome.largest
     update = {
         "reproduced_by": by,
         "reproduced_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "max_abs_diff": None if largest is None else largest.difference,
-        "max_abs_diff_metric": "" if largest is None else largest.card.name,
+        "max_abs_diff_metric": "" if largest is None else largest.what,
     }
     return outcome.claimed.claims.model_copy(update=update)
 
@@ -211,10 +209,13 @@ def mark_reproduced(path: Path, outcome: Outcome, by: str) -> Record:
     """Writes into a claimed record that it was reproduced; its id stays.
 
     Raises:
-        UsageError: it was changed since it was read, or its id is not that of its content.
+        UsageError: it was changed since it was read, its id is not that of its content, or more was allowed to differ
+            than a claim may.
     """
     from benchmark.submission.validating import read_safely
 
+    if outcome.share > TOLERANCE or outcome.disagreements:
+        raise UsageError(f"only what agrees within {TOLERANCE} is marked. Leave --tolerance out")
     record = outcome.claimed.model_copy(update={"claims": claimed_again(outcome, by)})
     if read_safely(path) != outcome.claimed or result_id(record) != record.result_id:
         raise UsageError(
@@ -224,14 +225,13 @@ def mark_reproduced(path: Path, outcome: Outcome, by: str) -> Record:
     return record
 
 
-def as_table(comparisons: Sequence[Comparison], shown: Callable[[float], str] = "{:.6g}".format) -> str:
-    """Claimed, reproduced and difference, one metric a line."""
-    rows = [("metric", "claimed", "reproduced", "difference", "allowed")]
-    for part in comparisons:
-        values = [score.status if score.value is None else shown(score.value) for score in (part.claimed, part.again)]
-        apart = "" if part.difference is None else shown(part.difference)
-        rows.append((one_line(part.card.name), values[0], values[1], apart, shown(part.limit)))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+def nobody_certifies_itself(record: Record, by: str) -> None:
+    """Whoever reproduces a claim is not who made it.
+
+    Raises:
+        UsageError: it is.
+    """
+    if record.claims.self_reported and plain(by) == plain(record.claims.submitted_by):
+        raise UsageError(
+            f"{one_line(by)} submitted it, and a claim is reproduced by somebody else. Name them with --by"
+        )

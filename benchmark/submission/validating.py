@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from benchmark.errors import EnvironmentProblem
 from benchmark.records import Record
-from benchmark.submission import cards, controls, facts, pictures, values
+from benchmark.submission import cards, controls, facts, flagged, pictures, values
 from benchmark.submission.facts import AGAIN, Finding
 from benchmark.submission.known import Known
 from benchmark.submission.places import (
@@ -41,7 +42,10 @@ def read_safely(path: Path) -> Record:
     try:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST[RECORD]:
             raise Unreadable("is missing, a link, or too large")
-        return Record.model_validate_json(path.read_bytes())
+        data = path.read_bytes()
+        record = Record.model_validate_json(data)
+        json.loads(data, object_pairs_hook=_once)
+        return record
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -50,6 +54,13 @@ def read_safely(path: Path) -> Record:
         raise Unreadable("is nested too deeply") from error
     except OSError as error:
         raise EnvironmentProblem(f"{path} cannot be read: {error.strerror}. Give yourself access to it") from error
+
+
+def _once(pairs: list[tuple[str, object]]) -> None:
+    """Refuses an object that says one thing twice: readers would differ in which they believe."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise Unreadable(f"is no record ({next(name for name in names if names.count(name) > 1)} stands there twice)")
 
 
 @dataclass
@@ -99,6 +110,8 @@ class Beside:
         yield from controls.findings_of_control(record)
         yield from controls.findings_beside(record, self.controls)
         for other, theirs in self.records.items():
+            if other != place and other.slug == place.slug:
+                yield from _of_one_method(record, theirs, other)
             if other != place and record.supersedes and record.supersedes == theirs.result_id:
                 yield "claims", f"it supersedes {other.slug}/{other.run}, which is another row", "Empty supersedes"
 
@@ -112,6 +125,21 @@ class Beside:
             score = record.score(name)
             if score is not None and score.value is not None:
                 yield "values", f"holds no values of {name}, and the control {controls.UNCHANGED} does", AGAIN
+
+
+SHARED = ("name", "entry_hash", "kind", "params", "uses", "k_anonymity")
+
+
+def _of_one_method(record: Record, theirs: Record, other: Place) -> Iterator[Finding]:
+    """The seeds of a row are one method's, handed in by one person."""
+    pairs = [(name, getattr(record.entry, name), getattr(theirs.entry, name)) for name in SHARED]
+    pairs += [
+        (name, getattr(record.claims, name), getattr(theirs.claims, name)) for name in ("self_reported", "submitted_by")
+    ]
+    for name, mine, right in pairs:
+        if mine != right:
+            yield "consistency", f"its {name} is not that of {other.run}: seeds of another method, or another's", AGAIN
+            return
 
 
 def _readable(place: Place) -> Table | None:
@@ -175,6 +203,7 @@ def _of_place(place: Place, beside: Beside, root: Path) -> Report:
 
 def _of_record(record: Record, place: Place, beside: Beside) -> Iterator[Finding]:
     yield from facts.findings_of_facts(record, place)
+    yield from flagged.findings_of_flags(record)
     yield from cards.findings_of_cards(record, beside.known)
     yield from pictures.findings_of_examples(record, place.result)
     yield from beside.findings(place, record)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
+from benchmark import statistics
 from benchmark.records import BELOW_CHANCE, RISK, Interval, MetricCard, Record, Score
 from benchmark.submission.facts import AGAIN, CLOSE, Finding
 from benchmark.submission.known import Known
@@ -25,6 +27,7 @@ def findings_of_values(record: Record, table: Table, known: Known) -> Iterator[F
             yield from of_score(known.card(name) or card, score, rows)
     yield from _shown(record, table)
     yield from _risk(record, table)
+    yield from _lost(record, table)
     yield from _trace(record, table)
 
 
@@ -43,7 +46,9 @@ def _whole(record: Record, table: Table) -> Iterator[Finding]:
 
 
 def _needs_values(record: Record, score: Score, table: Table) -> bool:
-    attacks = score.metric == RISK or any(card.rung for card in record.metrics if card.name == score.metric)
+    attacks = score.metric == RISK or any(
+        card.rung or card.about_claim for card in record.metrics if card.name == score.metric
+    )
     return attacks and score.value is not None and score.metric not in table.metrics
 
 
@@ -87,7 +92,7 @@ def of_score(card: MetricCard, score: Score, rows: Values) -> Iterator[Finding]:
         span = f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
         yield "consistency", f"{score.metric} is {score.value:.6g}, its values per image give {span}", AGAIN
     yield from _counted(score, rows)
-    yield from _spread(score, rows)
+    yield from _spread(card, score, rows)
 
 
 def bounds(card: MetricCard, values: np.ndarray) -> tuple[float, float]:
@@ -99,9 +104,14 @@ def bounds(card: MetricCard, values: np.ndarray) -> tuple[float, float]:
     if card.about_claim:
         return float(values.min()), float(values.min())
     mean = float(values.mean())
-    if not card.rung and "macro" in card.definition.lower() and set(np.unique(values).tolist()) <= {0.0, 1.0}:
+    if is_macro(card) and set(np.unique(values).tolist()) <= {0.0, 1.0}:
         return (mean, mean) if mean in (0.0, 1.0) else (0.0, 1.0)
     return mean, mean
+
+
+def is_macro(card: MetricCard) -> bool:
+    """Whether a score is an average over classes, of which the values per image say only who was answered rightly."""
+    return not card.rung and "macro" in card.definition.lower()
 
 
 def _counted(score: Score, rows: Values) -> Iterator[Finding]:
@@ -113,41 +123,77 @@ def _counted(score: Score, rows: Values) -> Iterator[Finding]:
         yield "consistency", f"{score.metric} counts {same:g} identical images, its values per image do not", AGAIN
 
 
-def _spread(score: Score, rows: Values) -> Iterator[Finding]:
+def _spread(card: MetricCard, score: Score, rows: Values) -> Iterator[Finding]:
     """An interval over people cannot be narrower than none where people differ, and a flag needs its interval."""
     span, chance = score.interval, score.anchors.get("chance")
     if BELOW_CHANCE in score.flags and span is not None and chance is not None and span.high >= chance:
         yield "consistency", f"{score.metric} is flagged '{BELOW_CHANCE}', its interval reaches chance", AGAIN
     if span is None or "bootstrap" not in span.method or rows.people < 5:
         return
+    if not np.isfinite(rows.finite).all():
+        return  # said already
     means = _means_of_people(rows)
-    if score.metric == RISK:
-        yield from _recomputed(score, span, rows)
     if span.low == span.high and float(means.min()) < float(means.max()):
         yield "ranges", f"{score.metric}: an interval of no width, although people differ", AGAIN
+    mean = float(rows.finite.mean())
+    if score.value is not None and not is_macro(card) and abs(score.value - mean) <= CLOSE * max(1.0, abs(mean)):
+        yield from _recomputed(score, span, rows)
 
 
 def _recomputed(score: Score, span: Interval, rows: Values) -> Iterator[Finding]:
-    """The interval of the risk, resampled here: other orders of the people move its ends by little."""
-    import torch
-
-    from benchmark.statistics import mean_interval
-
+    """The interval of a mean, resampled here: other orders of the people move its ends by little."""
     there = ~np.isnan(rows.value)
     people = np.unique(rows.person[there], return_inverse=True)[1]
-    right = mean_interval(torch.from_numpy(rows.value[there]), torch.from_numpy(people))
-    if right is None:
-        return
-    margin = SHIFT * (right.high - right.low) + 1 / len(rows.finite)
-    if max(abs(span.low - right.low), abs(span.high - right.high)) > margin:
+    with np.errstate(over="ignore", invalid="ignore"):  # a stranger's numbers may be any
+        low, high = resampled(rows.value[there], people)
+        step = float(rows.finite.max() - rows.finite.min()) / len(rows.finite)
+    if max(abs(span.low - low), abs(span.high - high)) > SHIFT * (high - low) + step:
         text = f"{score.metric}: the interval is {span.low:.4g}..{span.high:.4g}, its values per image give"
-        yield "consistency", f"{text} {right.low:.4g}..{right.high:.4g}", AGAIN
+        yield "consistency", f"{text} {low:.4g}..{high:.4g}", AGAIN
+
+
+@lru_cache(maxsize=4)
+def _draws(people: int) -> np.ndarray:
+    """How often each of so many people is drawn, float64 ``[RESAMPLES, people]``."""
+    picks = np.random.default_rng(statistics.SEED).integers(people, size=(statistics.RESAMPLES, people))
+    rows = np.arange(statistics.RESAMPLES)[:, None] * people
+    counts = np.bincount((picks + rows).ravel(), minlength=statistics.RESAMPLES * people)
+    return counts.reshape(statistics.RESAMPLES, people).astype(np.float64)
+
+
+def resampled(values: np.ndarray, people: np.ndarray) -> tuple[float, float]:
+    """Percentile interval of a mean over images, people resampled.
+
+    Args:
+        values: float64 ``[N]``.
+        people: int64 ``[N]``, 0..C-1, each of them there.
+    """
+    draws = _draws(int(people.max()) + 1)
+    means = (draws @ np.bincount(people, values)) / (draws @ np.bincount(people))
+    tail = (1 - statistics.LEVEL) / 2
+    low, high = np.quantile(means, [tail, 1 - tail]).tolist()
+    return low, high
 
 
 def _means_of_people(rows: Values) -> np.ndarray:
     there = ~np.isnan(rows.value)
     people = np.unique(rows.person[there], return_inverse=True)[1]
     return np.asarray(np.bincount(people, rows.value[there]) / np.bincount(people))
+
+
+def _lost(record: Record, table: Table) -> Iterator[Finding]:
+    """Images that were never released count as identified, by every attacker."""
+    lost = record.coverage.n_failed
+    for card in record.metrics:
+        score = record.score(card.name)
+        if not card.rung or score is None or score.value is None or card.name not in table.metrics:
+            continue
+        named = int((table.metrics[card.name].finite >= 1 - CLOSE).sum())
+        if named < lost:
+            yield "consistency", f"{card.name} names {named} images, and {lost} that are missing count as named", AGAIN
+        if score.details.get("missing", 0) != lost:
+            have = score.details.get("missing", 0)
+            yield "consistency", f"{card.name} counts {have:g} missing images, and {lost} failed", AGAIN
 
 
 def _shown(record: Record, table: Table) -> Iterator[Finding]:

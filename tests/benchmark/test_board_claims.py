@@ -39,7 +39,7 @@ def test_a_claim_says_so_and_shows_the_answers(tmp_path: Path) -> None:
     table, page = pages(tmp_path, claims=SAID)
     assert "claimed" in badges(table)
     assert "reproduced" not in badges(table)
-    assert "Claimed by the authors of the method and not reproduced by anybody else." in page
+    assert "Claimed by Ada, and not reproduced by anybody else." in page
     for question, answer in (
         ("Submitted by", "Ada"),
         ("Conflict of interest", "I wrote it"),
@@ -52,7 +52,10 @@ def test_a_reproduced_claim_names_the_metric_that_differs_most(tmp_path: Path) -
     table, page = pages(tmp_path, claims={**SAID, **AGAIN})
     assert "reproduced" in badges(table)
     assert "claimed" not in badges(table)
-    assert "reproduced by Bob on 2026-02-01T00:00:00Z, largest difference 0.002 in useful(attribute=age)." in page
+    assert (
+        "Claimed by Ada, reproduced by Bob on 2026-02-01T00:00:00Z, largest difference 0.002 in useful(attribute=age)."
+        in page
+    )
 
 
 def test_rows_of_the_maintainers_ask_nothing(tmp_path: Path) -> None:
@@ -81,5 +84,9 @@ def test_answers_never_become_markup(tmp_path: Path, evil: str) -> None:
 
 def test_a_difference_without_a_metric() -> None:
     """Records from before the metric was kept."""
-    said = provenance(Claims(self_reported=True, reproduced_by="Bob", max_abs_diff=0.0))
-    assert said == "Reported by the authors of the method, reproduced by Bob, largest difference 0."
+    said = provenance(Claims(self_reported=True, submitted_by="Ada", reproduced_by="Bob", max_abs_diff=0.0))
+    assert said == "Claimed by Ada, reproduced by Bob, largest difference 0."
+
+
+def test_a_claim_of_nobody_says_so() -> None:
+    assert provenance(Claims(self_reported=True)).startswith("Claimed by somebody who is not named,")

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmark.pipeline import Pipeline, parquet
-from benchmark.protocols import SuiteOptions
-from benchmark.records import Record
+from benchmark.protocols import KAnonymityClaim, SuiteOptions
+from benchmark.records import MetricCard, Record, Score
 from benchmark.registry import build_entrant, load
 from benchmark.release import Settings
+from benchmark.statistics import mean_interval
 from benchmark.store import Store
+from benchmark.submission.flagged import BROKEN, WORDS, of_score
 from benchmark.submission.problems import Report
+from benchmark.submission.texts import looks_empty, most_marks
 from benchmark.submission.validating import validate
+from benchmark.submission.values import resampled
+from metrics.attackers.verdict import _flags as attacker_flags
+from metrics.kanonymity import flags as audit_flags
 
 SUITE = "portraits-smoke"
 BLUR = "records/blur-kernel=15/seed-0"
@@ -194,6 +205,49 @@ TAMPERED: list[tuple[str, Callable[[Data], None], str, str]] = [
     ("text turned round", set_in("entry", authors="abc\u202edcb"), "text", "U+202E"),
     ("line break", set_in("entry", description="a\nb"), "text", "U+000A"),
     ("endless text", set_in("entry", description="x" * 5000), "text", "5000 characters"),
+    ("a long text", set_in("entry", description="x" * 501), "text", "entry.description has 501 characters; at most 500"),
+    ("long authors", set_in("entry", authors="x" * 201), "text", "entry.authors has 201 characters; at most 200"),
+    ("long answers", set_in("claims", conflict_of_interest="x" * 501), "text", "at most 500"),
+    ("a long note", set_top(notes={"a": "x" * 501}), "text", "notes.a has 501 characters; at most 500"),
+    ("a long name of a note", set_top(notes={"x" * 501: "a"}), "text", "notes has 501 characters; at most 500"),
+    ("many notes", set_top(notes={str(number): "x" for number in range(31)}), "text", "31 notes; at most 30"),
+    ("marks upon marks", set_in("entry", authors="Zo\u0308\u0301\u0323\u0327e"), "text", "combining marks"),
+    ("authors that show nothing", set_in("entry", authors="\u3164\u2800"), "text", "entry.authors looks like nothing"),
+    ("a display name that shows nothing", set_in("entry", display_name=" "), "text", "looks like nothing"),
+    ("the maintainers as submitters", set_in("claims", self_reported=True, submitted_by="The MAINTAINERS"), "claims",
+     "do not submit claims"),
+    ("a flag nobody raises", set_top(flags={"winner": "best method"}), "consistency", "raise no flag 'winner'"),
+    ("a flag in other words", set_top(flags={"constant": "It is a very even picture."}), "consistency", "no flag 'constant'"),
+    ("a flag that counts too few", set_top(flags={"no-op": "90 of 192 released images are their originals, bit for bit."}),
+     "consistency", "no flag 'no-op'"),
+    ("below chance without being so", set_top(flags={"below-chance": "It names at most 1.0% where guessing names 2.0%: the "
+     "attack, or the labels, must be wrong."}), "consistency", "no flag 'below-chance'"),
+    ("praise as a flag", set_score("ssim", flags={"certified": "GDPR compliant"}), "consistency", "no flag 'certified'"),
+    ("another's flag", set_score("ssim", flags={"too-weak": "It names 1.0% of the originals"}), "consistency", "'too-weak'"),
+    ("too weak in other numbers", set_score("transfer", flags={"too-weak": "It names 1.0% of the originals where guessing "
+     "names 1.0%: less than 50% of what there is to find, so its failure on released images says nothing."}),
+     "consistency", "transfer: its numbers raise no flag 'too-weak'"),
+    ("missing images that nobody found", set_in("coverage", n_output=92, n_failed=100), "consistency",
+     "100 that are missing count as named"),
+    ("missing images that nobody counts", set_in("coverage", n_output=191, n_failed=1), "consistency",
+     "static counts 0 missing images, and 1 failed"),
+    ("failures of nothing", lambda d: d["coverage"].update(failures=[
+        {"stage": "anonymize", "kind": "entrant", "message": "m", "key": "k"}]), "coverage", "names 1 failures"),
+    ("a promise nobody audited", set_in("entry", k_anonymity=5), "consistency", "k-anonymity did not audit it"),
+    ("a promise of more people than there are", set_in("entry", k_anonymity=10**6), "ranges", "it claims 1000000-anonymity"),
+    ("an audit without values", lambda d: (set_in("entry", k_anonymity=5)(d), set_score(
+        "k-anonymity", value=5.0, status="ok", reason="", n=192, n_clusters=24, details={"claimed": 5.0})(d)), "values",
+     "holds no values of k-anonymity"),
+    ("an audit of no promise", set_score("k-anonymity", value=5.0, status="ok", reason=""), "consistency",
+     "nothing is claimed"),
+    ("an audit of another promise", lambda d: (set_in("entry", k_anonymity=5)(d), set_score(
+        "k-anonymity", value=9.0, status="ok", reason="", details={"claimed": 9.0})(d)), "consistency", "another claim than 5"),
+    ("an audit that hides a broken promise", lambda d: (set_in("entry", k_anonymity=5)(d), set_score(
+        "k-anonymity", value=2.0, status="ok", reason="", details={"claimed": 5.0})(d)), "consistency", "nothing says so"),
+    ("interval of quality too narrow", lambda d: score_of(d, "ssim")["interval"].update(
+        low=score_of(d, "ssim")["value"] - 1e-5, high=score_of(d, "ssim")["value"]), "consistency", "ssim: the interval is"),
+    ("fewer people among five than first", set_detail("adaptive", "rank-5", 0.0), "ranges", "adaptive: more images"),
+    ("share of a learner above one", set_detail("adaptive", "learner pixels", 1.5), "ranges", "learner pixels is 1.5"),
     ("script as a link", set_in("entry", code_url="javascript:alert(1)"), "text", "is no link"),
     ("released what a control releases", lambda d: d.update(release_sha256=BLACK["release_sha256"]), "consistency",
      "lacks its flag"),
@@ -202,6 +256,7 @@ TAMPERED: list[tuple[str, Callable[[Data], None], str, str]] = [
     ("reproduced by nobody", set_in("claims", max_abs_diff=0.0), "claims", "half reproduced"),
     ("a cost below nothing", set_in("cost", seconds_per_image=-1.0), "ranges", "seconds_per_image is -1"),
     ("a promise of nothing", set_in("entry", k_anonymity=0), "ranges", "0-anonymity"),
+    ("a promise of one", set_in("entry", k_anonymity=1), "ranges", "1-anonymity"),
     ("no hash of the method", set_in("entry", entry_hash="x"), "schema", "no hash of the method"),
     ("no hash of the images", set_top(release_sha256=""), "schema", "no hash of its released"),
     ("an image that is none", lambda d: d["examples"][0].update(key="x"), "consistency", "shows the image x"),
@@ -337,3 +392,77 @@ def test_files_of_others_may_not_be_read(result: Path) -> None:
     report = validate([result / BLUR])
     assert rules(report) == {"schema"}
     assert "swordfish" not in lines(report)
+
+
+def test_seeds_of_a_row_are_of_one_method(result: Path) -> None:
+    other = (result / BLUR).parent / "seed-1"
+    shutil.copytree(result / BLUR, other)
+    rewrite(other, lambda data: (data.update(seed=1), data["run"].update(seed=1)))
+    retable(other, lambda frame: frame.assign(seed=1))
+    assert lines(validate([result])) == ""
+    for change, name in (
+        (set_in("entry", entry_hash="0" * 64), "entry_hash"), (set_in("entry", kind="process"), "kind"),
+        (set_in("entry", uses=["identity"]), "uses"), (set_in("claims", submitted_by="Eve"), "submitted_by"),
+    ):  # fmt: skip
+        rewrite(other, change)
+        assert f"its {name} is not that of seed-0" in lines(validate([other])), name
+        shutil.copy(result / BLUR / "record.json", other / "record.json")
+        rewrite(other, lambda data: (data.update(seed=1), data["run"].update(seed=1)))
+
+
+def test_an_object_that_says_one_thing_twice_is_refused(result: Path) -> None:
+    path = result / BLUR / "record.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 0, "seed": 0', 1))
+    report = validate([result / BLUR])
+    assert rules(report) == {"schema"}
+    assert "seed stands there twice" in lines(report)
+
+
+CLAIM = {"claimed": 5.0, "smallest group": 5.0, "people with several surrogates": 0.0}
+
+
+@pytest.mark.parametrize(
+    "counted",
+    [
+        {"smallest group": 2.0}, {"people with several surrogates": 3.0}, {"groups with several surrogates": 4.0},
+        {"smallest group published": 1.0}, {},
+    ],
+)  # fmt: skip
+def test_what_the_metrics_say_is_what_is_allowed(counted: dict[str, float]) -> None:
+    """The sentences of the audit itself, each of them, against the patterns they are checked by."""
+    claim = KAnonymityClaim(5, torch.zeros(1) if not counted else None)
+    (text,) = audit_flags({**CLAIM, **counted}, claim, readable=False).values()
+    assert re.fullmatch(WORDS[BROKEN], text)
+
+
+@given(st.floats(0, 0.4), st.floats(0.45, 1), st.integers(1, 40))
+def test_what_attackers_say_is_what_is_allowed(originals: float, chance: float, high: int) -> None:
+    interval = {"level": 0.95, "method": "x", "low": 0.0, "high": high / 100, "seed": 0, "resamples": 1}
+    score = Score(metric="a", value=0.0, anchors={"chance": chance, "originals": originals}, interval=interval)
+    flags = attacker_flags(score, 1.0, chance)
+    assert set(flags) == {"too-weak", "below-chance"}
+    flagged = score.model_copy(update={"flags": flags})
+    card = MetricCard(name="a", version=1, title="a", group="privacy", unit="share", higher_is_better=False,
+                      range=(0, 1), definition="a", rung="static")  # fmt: skip
+    assert list(of_score(card, flagged)) == []
+    assert list(of_score(card, flagged.model_copy(update={"anchors": {"chance": chance, "originals": 1.0}})))
+
+
+@given(st.lists(st.floats(-10, 10), min_size=30, max_size=60), st.integers(5, 10))
+def test_intervals_are_those_of_the_harness(numbers: list[float], people: int) -> None:
+    """Resampled here and by the harness, from other random numbers: the ends are close, measured by the width."""
+    values = np.array(numbers)
+    whose = np.arange(len(values)) % people
+    right = mean_interval(torch.from_numpy(values), torch.from_numpy(whose))
+    low, high = resampled(values, whose)
+    assert right is not None
+    slack = 0.2 * (right.high - right.low) + 1e-9
+    assert abs(low - right.low) <= slack
+    assert abs(high - right.high) <= slack
+
+
+@given(st.text(max_size=40))
+def test_a_text_looks_empty_only_if_nothing_is_in_it(text: str) -> None:
+    assert not looks_empty(f"{text}a")
+    assert looks_empty("".join(char for char in text if char.isspace()))
+    assert most_marks(f"a{chr(0x301) * 7}{text}") >= 7

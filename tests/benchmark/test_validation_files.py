@@ -19,7 +19,9 @@ from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from benchmark.submission.pictures import whole
 from benchmark.submission.problems import Problem, Report, as_markdown, quoted
 from benchmark.submission.tables import BadTable, read_table
 from benchmark.submission.validating import validate
@@ -47,6 +49,16 @@ def picture(path: Path, size: tuple[int, int], form: str = "PNG") -> None:
     buffer = io.BytesIO()
     Image.new("RGB", size).save(buffer, form)
     path.write_bytes(buffer.getvalue())
+
+
+def appended(path: Path, data: bytes) -> None:
+    path.write_bytes(path.read_bytes() + data)
+
+
+def with_text(path: Path) -> None:
+    text = PngInfo()
+    text.add_text("Comment", "buy this")
+    Image.open(io.BytesIO(path.read_bytes())).save(path, pnginfo=text)
 
 
 def linked(path: Path) -> None:
@@ -77,6 +89,9 @@ FILES: list[tuple[str, Callable[[Path], object], str, str]] = [
      "is no PNG"),
     ("another original", lambda f: [picture(one, (64, 64)) for one in (f / "../../../originals").glob("*.png")], "pictures",
      "another content"),
+    ("bytes behind the end", lambda f: appended(f / "examples" / "0-released.png", b"<script>"), "pictures",
+     "has bytes behind its end"),
+    ("a text in a picture", lambda f: with_text(f / "examples" / "0-released.png"), "pictures", "no picture ('tEXt')"),
     ("no originals", lambda f: shutil.rmtree(f / "../../../originals"), "pictures", "is missing"),
     ("stray file", lambda f: (f / "../../loose.json").write_text("{}"), "path", "loose.json"),
     ("stray link", lambda f: (f / "../../other").symlink_to("/etc"), "path", "other"),
@@ -92,6 +107,17 @@ def test_a_file_that_may_not_be_there_is_named(
     change(result / BLUR)
     report = validate([result], result)
     assert any(problem.rule == rule and words in problem.line for problem in report.problems), lines(report)
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+@given(extra=st.binary(min_size=1, max_size=20), cut=st.integers(1, 60))
+def test_pictures_end_where_they_end(form: str, extra: bytes, cut: int) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), (10, 200, 30)).save(buffer, form)
+    data = buffer.getvalue()
+    assert whole(data) == ""
+    assert whole(data + extra)
+    assert whole(data[:-cut])
 
 
 def repeated(frame: pd.DataFrame) -> pd.DataFrame:
