@@ -19,6 +19,10 @@ RESULTS = Path(__file__).parents[1] / "results"
 SUITE = "portraits-v1"
 
 
+STRANGERS = {"deface": "process", "inpainting": "precomputed"}
+"""Rows beyond the suite's own list, and how they entered."""
+
+
 @pytest.fixture(scope="module")
 def records() -> dict[str, Record]:
     paths = sorted((RESULTS / SUITE).glob("records/*/*/record.json"))
@@ -31,9 +35,17 @@ def records() -> dict[str, Record]:
 
 def test_every_default_entrant_has_a_record_of_the_current_suite(records: dict[str, Record]) -> None:
     definition = read_definition(SUITE)
-    assert set(records) == set(definition.entrants)
+    assert set(records) == {*definition.entrants, *STRANGERS}
     assert {record.suite.suite_hash for record in records.values()} == {definition.suite_hash}
     assert {record.status for record in records.values()} == {"ok"}
+
+
+def test_strangers_came_in_by_every_other_way(records: dict[str, Record]) -> None:
+    assert {name: records[name].entry.kind for name in STRANGERS} == STRANGERS
+    for name in STRANGERS:
+        assert value_of(records[name], "static") < 0.2
+        assert value_of(records[name], "adaptive") > 0.7
+    assert records["deface"].run.isolation.startswith("bubblewrap: no network")
 
 
 def value_of(record: Record, metric: str) -> float:
