@@ -41,7 +41,7 @@ boards: $(VENV)/.base
 	$(BIN)/anonbench perceptanon correlate $(STUDY) --suite portraits-v1 --out results/portraits-v1
 
 test: $(VENV)/.dev $(VENV)/.programs
-	PATH="$(CURDIR)/$(VENV)/deface/bin:$$PATH" $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	PATH="$(CURDIR)/$(VENV)/deface/bin:$$PATH" $(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
