@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.records import Record, read_record
+from benchmark.registry import build_entrant
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "submitting.md"
@@ -91,3 +92,10 @@ def test_the_page_shows_no_command_that_is_not_typed() -> None:
     shown = set(re.findall(r"`(anonbench [^`]*)`", PAGE.read_text()))
     typed = "\n".join(BLOCKS)
     assert all(" ".join(text.split()[:2]) in typed for text in shown), shown
+
+
+def test_entrants_that_are_only_mentioned_can_be_built(clone: Path) -> None:
+    mentioned = re.findall(r"-e '([^']+)'", PAGE.read_text())
+    assert mentioned
+    for spec in mentioned:
+        assert build_entrant(f"{clone}/{spec}").facts.name.startswith(SLUG)

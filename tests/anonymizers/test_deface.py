@@ -19,6 +19,7 @@ from benchmark.registry import build_entrant
 from benchmark.release import disguised
 
 PROGRAM = shutil.which("deface")
+LONDON = Path(__file__).parents[2].parent / "shared" / "data" / "london"
 needs_program = pytest.mark.skipif(PROGRAM is None, reason="deface is not in PATH; make test installs it")
 
 
@@ -67,6 +68,20 @@ def test_the_entrant_releases_what_the_program_makes(
     assert torch.equal(released.images, by_hand(few, tmp_path, *options))
     changed = (released.images != few.images).flatten(1).any(1)
     assert bool(changed.all()), "a portrait whose face was not found"
+
+
+@needs_program
+@pytest.mark.skipif(not LONDON.is_dir(), reason="real faces are absent: put them into shared/data beside the checkout")
+def test_real_faces_are_found() -> None:
+    from benchmark.decode import load_images
+
+    photographs = sorted(LONDON.rglob("*.jpg"))[:20] or sorted(LONDON.rglob("*.png"))[:20]
+    faces, _ = load_images(photographs, 112)
+    images = ImageSet(faces, tuple(f"{row:016x}" for row in range(len(faces))))
+    released = build_entrant("deface(replacewith=solid)").anonymizer.anonymize(images, Controller())
+    centre = released.images[:, :, 46:66, 46:66]
+    assert len(faces) == 20
+    assert not centre.any(), "a face whose middle is not covered"
 
 
 @needs_program
