@@ -189,6 +189,23 @@ def encode_png(image: torch.Tensor) -> bytes:
     return buffer.getvalue()
 
 
+def declared_size(data: bytes, formats: tuple[str, ...] = FORMATS) -> tuple[int, int] | None:
+    """Height and width that an image file declares, without decoding it; before EXIF turns it.
+
+    Whoever decodes in threads silences Pillow's warnings around them, as its filters belong to the whole process.
+
+    Returns:
+        None where the bytes are no image of these formats; ``(0, 0)`` for one that is too large for any suite.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
+            return image.height, image.width
+    except Image.DecompressionBombError:
+        return 0, 0
+    except Exception:  # noqa: BLE001 - Pillow's readers raise anything on damaged bytes
+        return None
+
+
 def decode_png(data: bytes) -> torch.Tensor:
     """The pixels of a PNG file at their own size.
 

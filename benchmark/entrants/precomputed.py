@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections import Counter
 from pathlib import Path
 
 import torch
-from PIL import Image
 
-from benchmark.decode import FORMATS, decode_whole_bytes
+from benchmark.decode import declared_size, decode_whole_bytes
 from benchmark.entrants.archives import kept, suffix_of
 from benchmark.entrants.described import FILE, DescribedPrecomputed, read_description
 from benchmark.entrants.manifest import FOLDERS, entries, file_problem, key_of, mapped, read_manifest, verify
@@ -100,7 +98,7 @@ class PrecomputedEntrant:
             return UNLISTED
         path = self.folder / self.files[key]
         data = self._unchanged(path, self.manifest.files[self.files[key]])
-        declared = _declared_size(data)
+        declared = declared_size(data)
         if declared is None:
             return BROKEN
         if sorted(declared) != sorted(size):  # before decoding, which takes memory; EXIF may turn the image yet
@@ -131,17 +129,6 @@ class PrecomputedEntrant:
             files = "1 file" if self.extra == 1 else f"{self.extra} files"
             notes["extra files"] = f"{files} that the manifest does not list"
         return notes
-
-
-def _declared_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height that a file declares to have, without decoding it; None where it is no image."""
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return image.size
-    except Image.DecompressionBombError:
-        return (0, 0)  # as large as no image of a suite
-    except Exception:  # noqa: BLE001 - Pillow's readers raise anything on damaged bytes
-        return None
 
 
 def open_precomputed(path: Path, cache: Path | None = None) -> PrecomputedEntrant:
