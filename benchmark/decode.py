@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -175,17 +176,19 @@ def load_images(paths: Sequence[Path], size: int, progress: Progress = silent) -
     return torch.from_numpy(images), tuple(result for result in results if isinstance(result, str))
 
 
-def encode_png(image: torch.Tensor) -> bytes:
+def encode_png(image: torch.Tensor, small: bool = False) -> bytes:
     """A PNG file without metadata, always the same for the same pixels and Pillow.
 
     Args:
         image: uint8 ``[3, H, W]`` RGB.
+        small: whether the file is to be small rather than soon written.
     """
     if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
         raise ValueError(f"image must be uint8 [3, H, W], not {image.dtype} {tuple(image.shape)}")
     buffer = io.BytesIO()
     pixels = image.cpu().permute(1, 2, 0).contiguous().numpy()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    effort: dict[str, Any] = {"optimize": True} if small else {"compress_level": 1}
+    Image.fromarray(pixels).save(buffer, "PNG", **effort)
     return buffer.getvalue()
 
 

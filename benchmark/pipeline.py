@@ -13,7 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import benchmark
 from benchmark import machine
@@ -21,12 +23,13 @@ from benchmark.decode import encode_png
 from benchmark.errors import NothingComparable, UsageError
 from benchmark.hashing import sha256_bytes
 from benchmark.learning.classifier import SCORING_BATCH
-from benchmark.notes import load_trace
+from benchmark.notes import load_note, load_trace
 from benchmark.protocols import Report, Scores, Suite, quiet
-from benchmark.records import ORIGINALS, Cost, Coverage, Example, Record, RunFacts, read_record
+from benchmark.records import ORIGINALS, Cost, Coverage, Example, Record, RunFacts, Sheet, read_record
 from benchmark.registry import Entrant
 from benchmark.release import EntrantFailed, Release, Settings, cell_key, find_release, forget_release, make_release
 from benchmark.scoring import Scorer, per_image_rows
+from benchmark.sheets import PICTURE, picture_of, sheet_of
 from benchmark.store import Store, write_atomic
 from benchmark.trace import Trace
 from benchmark.tracing import PICTURES, columns_of, facts_of, pictures_of
@@ -118,9 +121,18 @@ class Pipeline:
                 ),
                 "examples": self._examples if self.suite.facts.shows_faces else (),
                 "trace": None if trace is None else facts_of(trace, self.scorer.original, self.suite.facts.shows_faces),
+                "sheet": self._sheet(release) if self.suite.facts.shows_faces else None,
             }
         )
         return self._write(record, _Made(entrant, release, scores, trace))
+
+    def _sheet(self, release: Release) -> Sheet | None:
+        """Some groups of a release that publishes groups."""
+        original = self.scorer.original
+        delivered = torch.ones(len(original), dtype=torch.bool)
+        delivered[list(release.missing)] = False
+        group = load_note(self.store, release, "group", self.suite.facts.suite_hash)
+        return sheet_of(group, original, delivered)
 
     def _traced(self, entrant: Entrant, seed: int, release: Release) -> tuple[Release, Trace | None]:
         """A release with its rounds; both are made again if somebody removed or damaged the file of the rounds."""
@@ -174,7 +186,7 @@ class Pipeline:
             entry=entrant.facts,
             suite=self.suite.facts,
             seed=seed,
-            metrics=self.scorer.cards,
+            metrics=self.scorer.cards_of(entrant),
             scores=(),
             coverage=Coverage(n_expected=0, n_output=0, n_scored=0, n_failed=0),
             run=run,
@@ -207,6 +219,7 @@ class Pipeline:
         traced = [] if made.trace is None else list(columns_of(made.trace).items())
         write_atomic(folder / "per_image.parquet", parquet(per_image_rows(original, columns + traced, record.seed)))
         shutil.rmtree(folder / PICTURES, ignore_errors=True)  # of the record that this one supersedes
+        (folder / PICTURE).unlink(missing_ok=True)
         if made.trace is not None and record.trace is not None:
             for name, data in pictures_of(made.trace, record.trace):
                 write_atomic(folder / name, data)
@@ -216,7 +229,9 @@ class Pipeline:
         for row, example in zip(_example_rows(len(original)), record.examples, strict=True):
             picture = self.out / ORIGINALS / Path(example.original).name
             write_atomic(picture, encode_png(original.images[row]), replace=False)
-            write_atomic(folder / example.released, encode_png(released.images[row]))
+            write_atomic(folder / example.released, encode_png(released.images[row], small=True))
+        if record.sheet is not None:
+            write_atomic(folder / record.sheet.picture, picture_of(record.sheet, original, released))
 
 
 @dataclass(frozen=True)
@@ -257,16 +272,33 @@ def _example_rows(count: int) -> list[int]:
     return torch.linspace(0, count - 1, min(EXAMPLES, count)).round().long().tolist()
 
 
-def parquet(columns: Mapping[str, list[Any]]) -> bytes:
-    """A table as the bytes of a Parquet file."""
+TEXTS = ["image_id", "identity_id", "metric", "status"]
+PACKED: Mapping[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 19,
+    "use_dictionary": [*TEXTS, "seed"],
+    "column_encoding": {"value": "BYTE_STREAM_SPLIT"},
+}
+"""Bytes of equal weight side by side, which is what makes numbers small."""
+
+
+def parquet(columns: Mapping[str, Any]) -> bytes:
+    """A table of values per image as the bytes of a Parquet file; values keep 24 bits, seven digits."""
     import pandas as pd
 
     buffer = io.BytesIO()
     frame = pd.DataFrame(dict(columns))
-    for name in ("image_id", "identity_id", "metric", "status"):
+    for name in TEXTS:
         frame[name] = frame[name].astype("category")
-    frame.to_parquet(buffer, index=False, compression="zstd")
+    frame["value"] = _of_24_bits(frame["value"].to_numpy(dtype="float64", na_value=np.nan))
+    frame.to_parquet(buffer, index=False, **PACKED)
     return buffer.getvalue()
+
+
+def _of_24_bits(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):
+        short = values.astype(np.float32)
+    return np.where(np.isfinite(short), short, values)
 
 
 def _now() -> str:

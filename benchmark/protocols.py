@@ -79,7 +79,8 @@ class Anonymizer(Protocol):
     ``python``), ``entry_hash`` (default: of the source the class comes from), ``probes_alone`` (it can release the probe
     images and no others), ``isolation`` and ``peak_memory_mb`` (of a command, once it has run: what kept it apart, and
     its memory) and ``k_anonymity`` (it claims that at least so many people share every released image; the note
-    ``group``, int64 ``[N]``, says which). Optional methods:
+    ``group``, int64 ``[N]``, says which) and ``measures`` (specs of metrics that say something of entrants of its kind
+    alone; they are added to the suite's for its rows). Optional methods:
     ``fit(train, controller)``, and ``found()``, which names by content what the result depends on besides images and
     parameters (a weight file that may or may not be there).
     """

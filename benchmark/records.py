@@ -300,6 +300,25 @@ class TraceFacts(Part):
         return self.risk[-1] < self.target
 
 
+class SheetGroup(Part):
+    """A group of people who share a surrogate, as far as a sheet shows it."""
+
+    members: int = Field(ge=1)
+    """How many people it has."""
+    keys: tuple[str, ...]
+    """One image of each of its first members, in the order of the picture."""
+
+
+class Sheet(Part):
+    """A picture of groups: a line per group, originals of its members and then the surrogate."""
+
+    picture: str
+    """WebP beside the record, slightly compressed."""
+    width: int = Field(ge=1, le=4096)
+    height: int = Field(ge=1, le=4096)
+    groups: Annotated[tuple[SheetGroup, ...], Field(min_length=1)]
+
+
 class Claims(Part):
     """Who says so. Volatile: a result that somebody else reproduces stays the same result."""
 
@@ -362,6 +381,8 @@ class Record(Part):
     examples: tuple[Example, ...] = ()
     trace: TraceFacts | None = None
     """The rounds of an entrant that works in rounds."""
+    sheet: Sheet | None = None
+    """Some groups of an entrant that publishes groups."""
     run: RunFacts
     cost: Cost
     claims: Claims = Claims()
@@ -385,9 +406,9 @@ class Record(Part):
 def result_id(record: Record) -> str:
     """sha256 of what does not change between two runs of the same thing.
 
-    A record without a trace has the id it had before there were traces.
+    A record without a trace or a sheet has the id it had before there were any.
     """
-    absent = {"trace"} if record.trace is None else set()
+    absent = {name for name in ("trace", "sheet") if getattr(record, name) is None}
     return sha256_json(record.model_dump(mode="json", exclude=VOLATILE | absent))
 
 

@@ -20,7 +20,7 @@ from benchmark.protocols import USES, Anonymizer, Metric
 from benchmark.records import EntrantFacts
 from benchmark.specs import Spec, construct, expanded, parse_spec
 
-Kind = Literal["anonymizers", "metrics", "suites"]
+Kind = Literal["anonymizers", "embedders", "metrics", "suites"]
 
 
 @cache
@@ -80,6 +80,11 @@ class Entrant:
     def uses(self) -> frozenset[str]:
         """What it declared to use."""
         return frozenset(self.facts.uses)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Specs of the metrics it brings along, beyond the suite's."""
+        return tuple(getattr(self.anonymizer, "measures", ()))
 
     @property
     def shardable(self) -> bool:
@@ -143,6 +148,9 @@ def _entrant(spec: Spec, factory: Any, anonymizer: Any) -> Entrant:
     unknown = sorted(set(getattr(anonymizer, "uses", ())) - USES)
     if unknown:
         raise EntrantError(f"'{spec.family}' declares to use '{unknown[0]}'.{did_you_mean(unknown[0], USES)}")
+    strange = sorted({parse_spec(text).family for text in getattr(anonymizer, "measures", ())} - set(names("metrics")))
+    if strange:
+        raise EntrantError(f"'{spec.family}' measures '{strange[0]}'.{did_you_mean(strange[0], names('metrics'))}")
     taken = {name: getattr(anonymizer, name, value) for name, value in spec.params.items()}
     spec = Spec(spec.family, taken)
     return Entrant(spec, anonymizer, _facts(spec, factory, anonymizer), partial(construct, factory, spec))
@@ -178,15 +186,32 @@ def first_line(thing: object) -> str:
     return (inspect.getdoc(thing) or "").split("\n", 1)[0]
 
 
+APART = "__apart__ = True"
+"""Line of an ``__init__.py`` that says: nothing in the packages around this one imports it."""
+
+
 def source_hash(kind: type) -> str:
-    """sha256 over the source a class comes from: its file, or all files of the package folder around it and below."""
+    """sha256 over the source a class comes from: its file, or all files of the package folder around it and below.
+
+    Packages below that stand apart are left out: an addition to a folder then leaves what is kept of the others.
+    """
     try:
         file = Path(inspect.getfile(kind))
     except (OSError, TypeError) as error:
         raise UsageError(f"{kind.__name__} has no source file, so its results could not be told apart") from error
     packaged = (file.parent / "__init__.py").exists()
-    files = sorted(file.parent.rglob("*.py")) if packaged else [file]
+    files = _files_below(file.parent) if packaged else [file]
     return sha256_json({part.relative_to(file.parent).as_posix(): _source(part) for part in files})
+
+
+def _files_below(folder: Path) -> list[Path]:
+    files = sorted(folder.rglob("*.py"))
+    apart = [init.parent for init in files if init.name == "__init__.py" and init.parent != folder and _is_apart(init)]
+    return [file for file in files if not any(file.is_relative_to(place) for place in apart)]
+
+
+def _is_apart(init: Path) -> bool:
+    return APART in _source(init).splitlines()
 
 
 def _source(file: Path) -> str:

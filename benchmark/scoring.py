@@ -41,6 +41,7 @@ class Scorer:
         report: shows progress.
         device: torch device name to compute on.
         extra: specs of metrics beyond the suite's.
+        only: specs of metrics in place of the suite's; None: the suite's.
     """
 
     store: Store
@@ -48,20 +49,33 @@ class Scorer:
     report: Report = quiet
     device: str = "cpu"
     extra: Sequence[str] = ()
+    only: Sequence[str] | None = None
     metrics: Sequence[Metric] = field(init=False)
-    _sources: Mapping[type, str] = field(init=False, repr=False)
+    _sources: dict[type, str] = field(init=False, repr=False)
+    _measures: dict[str, Metric] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._bound: tuple[str, Referees] | None = None
-        built = [build_metric(spec) for spec in [*self.suite.metrics, *self.extra]]
-        self.metrics = list({metric.card.name: metric for metric in built}.values())
-        # Now, not with each key: a file edited while this runs is not the code that runs.
-        self._sources = {kind: source_hash(kind) for kind in map(type, self.metrics)}
+        self._sources, self._measures = {}, {}
+        wanted = self.suite.metrics if self.only is None else self.only
+        self.metrics = _each_once([self._built(spec) for spec in [*wanted, *self.extra]])
 
-    @property
-    def cards(self) -> tuple[MetricCard, ...]:
-        """Cards of the risk and of all metrics, in the suite's order."""
-        cards = tuple(metric.card for metric in self.metrics)
+    def _built(self, spec: str) -> Metric:
+        metric = build_metric(spec)
+        # Now, not with each key: a file edited while this runs is not the code that runs.
+        self._sources.setdefault(type(metric), source_hash(type(metric)))
+        return metric
+
+    def metrics_of(self, entrant: Entrant) -> list[Metric]:
+        """The metrics of every row, then those that this entrant brings along."""
+        for spec in entrant.measures:
+            if spec not in self._measures:
+                self._measures[spec] = self._built(spec)
+        return _each_once([*self.metrics, *(self._measures[spec] for spec in entrant.measures)])
+
+    def cards_of(self, entrant: Entrant) -> tuple[MetricCard, ...]:
+        """Cards of the risk and of all metrics of an entrant's row, in the suite's order."""
+        cards = tuple(metric.card for metric in self.metrics_of(entrant))
         risk = risk_card(cards)
         return cards if risk is None else (risk, *cards)
 
@@ -117,20 +131,21 @@ class Scorer:
 
     def known(self, entrant: Entrant, release: Release) -> list[Scores] | None:
         """All scores of a release, if all that can be had are kept already."""
-        found = [self._unavailable(metric, entrant, release) or self._kept(metric, release) for metric in self.metrics]
+        metrics = self.metrics_of(entrant)
+        found = [self._unavailable(metric, entrant, release) or self._kept(metric, release) for metric in metrics]
         whole = [scores for scores in found if scores is not None]
         return whole if len(whole) == len(found) else None
 
     def score(self, entrant: Entrant, seed: int, release: Release, settings: Settings) -> list[Scores]:
-        """Scores a release with every metric; what is kept already is not computed again.
+        """Scores a release with every metric of its row; what is kept already is not computed again.
 
         Returns:
-            The risk, if there are attackers, then all metrics in the suite's order.
+            The risk, if there are attackers, then all metrics in the suite's order, then the entrant's own.
         """
         scores = self.known(entrant, release)
         if scores is None:
             scores = list(self._score_all(entrant, seed, release, settings))
-        cards = [metric.card for metric in self.metrics]
+        cards = [metric.card for metric in self.metrics_of(entrant)]
         risk = risk_card(cards)
         return scores if risk is None else [risk_of(risk, cards, scores, len(release)), *scores]
 
@@ -144,7 +159,7 @@ class Scorer:
         if not isinstance(found, dict):
             found = image_flags(self.original, self.released(entrant, seed, release, settings))
             write_json(path, found)
-        return found | number_flags(self.cards, [part.score for part in scores])
+        return found | number_flags(self.cards_of(entrant), [part.score for part in scores])
 
     def released(self, entrant: Entrant, seed: int, release: Release, settings: Settings) -> ImageSet:
         """The released images, made again if somebody removed or damaged files of the store."""
@@ -160,7 +175,7 @@ class Scorer:
 
     def _score_all(self, entrant: Entrant, seed: int, release: Release, settings: Settings) -> Iterator[Scores]:
         released = self.released(entrant, seed, release, settings)
-        for metric in self.metrics:
+        for metric in self.metrics_of(entrant):
             scores = self._unavailable(metric, entrant, release) or self._kept(metric, release)
             if scores is None:
                 key = self.key(metric, release)
@@ -206,6 +221,10 @@ class Scorer:
             return Scores(Score.model_validate(found["score"]), columns)
         except (KeyError, TypeError, ValueError, AttributeError):  # damaged
             return None
+
+
+def _each_once(metrics: Iterable[Metric]) -> list[Metric]:
+    return list({metric.card.name: metric for metric in metrics}.values())
 
 
 def _about_entrant(metric: Metric) -> bool:

@@ -65,7 +65,28 @@ class Column:
 
 
 def columns_of(records: Sequence[LoadedRecord]) -> tuple[Column, ...]:
-    """All columns of ``records`` but means: by group, the attackers first, then in the suite's order, costs last."""
+    """All columns of ``records`` but means: by group, the attackers first, then in the suite's order, costs last.
+
+    Measures that some entrants bring along have no column here, see ``measures_of``.
+    """
+    own = _names_of_measures(records)
+    columns = [column for column in _of_metrics(records) if column.card.name not in own]
+    return tuple(sorted([*columns, *_cost_columns(records)], key=lambda c: (GROUPS.index(c.group), _rank(c))))
+
+
+def measures_of(records: Sequence[LoadedRecord]) -> tuple[Column, ...]:
+    """Columns of the metrics that depend on a claim and that not every record holds: they say nothing of the others."""
+    own = _names_of_measures(records)
+    return tuple(column for column in _of_metrics(records) if column.card.name in own)
+
+
+def _names_of_measures(records: Sequence[LoadedRecord]) -> set[str]:
+    held = [{card.name for card in item.record.metrics} for item in records]
+    claims = {card.name for item in records for card in item.record.metrics if card.about_claim}
+    return {name for name in claims if not all(name in names for names in held)}
+
+
+def _of_metrics(records: Sequence[LoadedRecord]) -> list[Column]:
     cards: dict[str, dict[Identity, MetricCard]] = {}
     counts: Counts = {}
     holders: Counter[Identity] = Counter()
@@ -78,9 +99,7 @@ def columns_of(records: Sequence[LoadedRecord]) -> tuple[Column, ...]:
                 counts.setdefault(identity(card), set()).add(score.n if card.per_count else 0)
     # Of rival columns the one of most records comes first: no single record leads the board with a column of its own.
     common = [sorted(rivals.values(), key=lambda card: -holders[identity(card)]) for rivals in cards.values()]
-    metrics = [column for rivals in common for column in _metric_columns(rivals, counts)]
-    columns = [*metrics, *_cost_columns(records)]
-    return tuple(sorted(columns, key=lambda column: (GROUPS.index(column.group), _rank(column))))
+    return [column for rivals in common for column in _metric_columns(rivals, counts)]
 
 
 def _rank(column: Column) -> int:

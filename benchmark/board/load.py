@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from benchmark.correlations import CorrelationTable, read_correlations
 from benchmark.errors import EnvironmentProblem, NothingComparable, UsageError
 from benchmark.records import ORIGINALS, Record, SuiteFacts, read_record
+from benchmark.tuning import FOLDER, Tuning, read_tuning
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,15 @@ class LoadedTable:
     path: Path
     """``OUT/correlations/<name>.json``."""
     table: CorrelationTable
+
+
+@dataclass(frozen=True)
+class LoadedTuning:
+    """A tuning report and the file it was read from."""
+
+    path: Path
+    """``OUT/tuning/<name>.json``."""
+    tuning: Tuning
 
 
 @dataclass(frozen=True)
@@ -105,12 +118,24 @@ def load_correlations(out: Path) -> list[LoadedTable]:
     Raises:
         UsageError: one of the files is not a table of correlations.
     """
-    folder = out / "correlations"
+    paths = _json_files(out / "correlations")
+    return [LoadedTable(path, _parsed(path, "table of correlations", read_correlations)) for path in paths]
+
+
+def load_tunings(out: Path) -> list[LoadedTuning]:
+    """Reads ``out/tuning/*.json``, in the order of their names.
+
+    Raises:
+        UsageError: one of the files is no tuning report.
+    """
+    return [LoadedTuning(path, _parsed(path, "tuning report", read_tuning)) for path in _json_files(out / FOLDER)]
+
+
+def _json_files(folder: Path) -> list[Path]:
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix == ".json") if folder.exists() else []
+        return sorted(path for path in folder.iterdir() if path.suffix == ".json") if folder.exists() else []
     except OSError as error:
         raise EnvironmentProblem(f"{folder} cannot be read: {error.strerror}. Give yourself access to it") from error
-    return [LoadedTable(path, _read_table(path)) for path in paths]
 
 
 def _record_files(folder: Path) -> Iterator[Path]:
@@ -157,19 +182,14 @@ def _place(item: LoadedRecord) -> tuple[str, int, str]:
 
 
 def _read(path: Path) -> Record:
-    try:
-        return read_record(path)
-    except ValidationError as error:
-        raise _broken(path, "record", error, _MEND) from error
-    except OSError as error:
-        raise EnvironmentProblem(f"{path} cannot be read: {error.strerror}. Give yourself access to it") from error
+    return _parsed(path, "record", read_record, _MEND)
 
 
-def _read_table(path: Path) -> CorrelationTable:
+def _parsed(path: Path, what: str, read: Callable[[Path], T], remedy: str = "Delete it or make it again.") -> T:
     try:
-        return read_correlations(path)
+        return read(path)
     except ValidationError as error:
-        raise _broken(path, "table of correlations", error, "Delete it or make it again.") from error
+        raise _broken(path, what, error, remedy) from error
     except OSError as error:
         raise EnvironmentProblem(f"{path} cannot be read: {error.strerror}. Give yourself access to it") from error
 

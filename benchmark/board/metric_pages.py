@@ -16,13 +16,14 @@ def metric_pages(selection: Selection, views: Sequence[ColumnView], rows: Sequen
     """Addresses and contents of the pages of all columns."""
     by_slug = {row.entrant.slug: row for row in rows}
     for view, previous, following in with_neighbours(views):
+        held = [entrant for entrant in selection.entrants if entrant.slug in view.scores]
         context: dict[str, Any] = {
             "root": "../",
             "suite": selection.suite,
             "view": view,
             "card": view.column.card,
             "models": models_of(view.column.card, selection.suite),
-            "rows": [by_slug[entrant.slug] for entrant in ordered(selection.entrants, view)],
+            "rows": [by_slug[entrant.slug] for entrant in ordered(held, view)],
             "previous": previous,
             "following": following,
         }

@@ -11,8 +11,9 @@ from urllib.parse import quote
 from benchmark.board import badges, numbers
 from benchmark.board.cells import ColumnView
 from benchmark.board.columns import identity
+from benchmark.board.groups import Groups, groups_page
 from benchmark.board.ladder import ladder_of
-from benchmark.board.load import LoadedRecord, LoadedTable, Selection, select
+from benchmark.board.load import LoadedRecord, LoadedTable, LoadedTuning, Selection, select
 from benchmark.board.means import board_columns
 from benchmark.board.metric_pages import metric_pages
 from benchmark.board.panel import Panels
@@ -26,6 +27,7 @@ from benchmark.board.standing import loud_flags, quiet_flags
 from benchmark.board.table import as_csv, as_json
 from benchmark.board.templating import rendered, with_neighbours
 from benchmark.board.tradeoffs import tradeoffs_of
+from benchmark.board.tuning import Sweep, sweeps_of, tuning_page
 from benchmark.records import Machine, RunFacts, Score
 from benchmark.tradeoff import STRENGTHS
 
@@ -35,6 +37,7 @@ def board_texts(
     pictures: Pictures,
     correlations: Sequence[LoadedTable] = (),
     reported: Sequence[LoadedSource] = (),
+    tunings: Sequence[LoadedTuning] = (),
 ) -> Iterator[tuple[str, str]]:
     """Addresses and contents of the pages and tables.
 
@@ -45,12 +48,15 @@ def board_texts(
     views = [ColumnView.of(column, selection.entrants) for column in board_columns(selection.runs)]
     rows = rows_of(selection.entrants, views)
     panels = Panels.of(correlations, selection.suite.suite_hash, views)
-    rounds = rounds_of(rows, pictures)
-    index = {"panels": panels, "rounds": rounds, "reported": reported, **_index(selection, views, rows)}
-    yield "index.html", rendered("index.html.j2", index)
-    yield from _entrant_pages(selection, views, rows, pictures, rounds)
-    yield from metric_pages(selection, views, rows)
+    rounds, groups = rounds_of(rows, pictures), Groups.of(selection, rows, pictures)
+    sweeps = sweeps_of(tunings, selection, rows)
+    extra = {"panels": panels, "rounds": rounds, "reported": reported, "grouped": groups, "sweeps": sweeps}
+    yield "index.html", rendered("index.html.j2", {**extra, **_index(selection, views, rows)})
+    yield from _entrant_pages(selection, views, rows, pictures, rounds, groups, sweeps)
+    yield from metric_pages(selection, [*views, *groups.views], rows)
     yield from rounds_page(selection, rounds)
+    yield from groups_page(selection, groups, sweeps)
+    yield from tuning_page(selection, sweeps)
     yield from reported_page(selection, reported)
     yield "board.csv", as_csv(records)
     yield "board.json", as_json(records)
@@ -90,10 +96,14 @@ def _entrant_pages(
     rows: Sequence[Row],
     pictures: Pictures,
     rounds: Sequence[Rounds],
+    groups: Groups,
+    sweeps: Sequence[Sweep],
 ) -> Iterator[tuple[str, str]]:
     by_slug = {one.row.entrant.slug: one for one in rounds}
     for row, previous, following in with_neighbours(rows):
-        around = {"previous": previous, "following": following, "rounds": by_slug.get(row.entrant.slug)}
+        slug = row.entrant.slug
+        around: dict[str, Any] = {"previous": previous, "following": following, "rounds": by_slug.get(slug)}
+        around |= {"grouped": groups.by_slug.get(slug), "sweeps": [one for one in sweeps if one.is_about(row)]}
         context = {**around, **_entrant(selection, views, row, pictures)}
         yield f"entrants/{row.entrant.slug}.html", rendered("entrant.html.j2", context)
 

@@ -1,13 +1,13 @@
-"""Pictures of examples and rounds: copied under the hash of their content, so that a shared original is stored once."""
+"""Pictures of examples, rounds and groups: a board shows them where they lie, beside the records."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from benchmark.board.load import Entrant, LoadedRecord
-from benchmark.hashing import sha256_bytes
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -16,14 +16,12 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 class Pictures:
     """The pictures of a board."""
 
-    files: dict[str, Path] = field(default_factory=dict)
-    """Source by address on the board."""
     addresses: dict[Path, str] = field(default_factory=dict)
-    """Address on the board by source."""
+    """Address seen from the board's folder, by source."""
 
     @classmethod
     def of(cls, entrants: Sequence[Entrant]) -> Pictures:
-        """Collects examples and rounds of each entrant's main record where the suite's licence lets a board show them."""
+        """Collects those of each entrant's main record where the suite's licence lets a board show them."""
         pictures = cls()
         for entrant in entrants:
             if entrant.record.suite.shows_faces:
@@ -31,29 +29,37 @@ class Pictures:
         return pictures
 
     def address(self, run: LoadedRecord, name: str) -> str:
-        """Address of a picture on the board, or empty where it cannot be shown."""
+        """Address of a picture seen from the board's folder, or empty where it cannot be shown."""
         return self.addresses.get(run.folder / name, "")
 
     def _collect(self, run: LoadedRecord) -> None:
         # A record is somebody else's text: it may name only pictures beside it, and the originals all records share.
         for example in run.record.examples:
             for name in (example.original, example.released):
-                self._add(run.folder / name, (run.folder, run.originals))
-        if run.record.trace and run.record.status != "failed":
-            for step in (step for sequence in run.record.trace.sequences for step in sequence.steps):
-                self._add(run.folder / step.picture, (run.folder,))
+                self._add(run, name, (run.folder, run.originals))
+        if run.record.status == "failed":
+            return
+        trace, sheet = run.record.trace, run.record.sheet
+        for step in (step for sequence in (trace.sequences if trace else ()) for step in sequence.steps):
+            self._add(run, step.picture, (run.folder,))
+        if sheet is not None:
+            self._add(run, sheet.picture, (run.folder,))
 
-    def _add(self, source: Path, allowed: Sequence[Path]) -> None:
+    def _add(self, run: LoadedRecord, name: str, allowed: Sequence[Path]) -> None:
+        source = run.folder / name
         try:
-            if not source.is_file() or not any(source.resolve().is_relative_to(place.resolve()) for place in allowed):
+            if not source.is_file():
                 return
+            place = source.resolve()
+            if not any(place.is_relative_to(part.resolve()) for part in allowed):
+                return
+            with source.open("rb") as file:
+                suffix = _suffix(file.read(12))
         except OSError:  # a name that no file can have
             return
-        data = source.read_bytes()
-        if suffix := _suffix(data):
-            address = f"images/{sha256_bytes(data)[:20]}{suffix}"
-            self.files.setdefault(address, source)
-            self.addresses[source] = address
+        if suffix and suffix == place.suffix:  # a server tells readers what it is by its name
+            inside = place.relative_to(run.originals.parent.resolve())
+            self.addresses[source] = f"../{quote(inside.as_posix())}"
 
 
 def _suffix(data: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
@@ -10,7 +9,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from benchmark.board.load import LoadedRecord, LoadedTable, load_correlations, load_records, select
+from benchmark.board.load import (
+    LoadedRecord,
+    LoadedTable,
+    LoadedTuning,
+    load_correlations,
+    load_records,
+    load_tunings,
+    select,
+)
 from benchmark.board.pages import board_texts
 from benchmark.board.pictures import Pictures
 from benchmark.board.reported import LoadedSource, load_reported
@@ -25,6 +32,7 @@ ASSETS = (
     "plot.js",
     "scatter.js",
     "rounds.js",
+    "tuning.js",
     "plotly-basic.min.js",
     "plotly-basic.LICENSE.txt",
 )
@@ -47,13 +55,14 @@ def render_board(out: Path) -> Path:
         EnvironmentProblem: the board cannot be written.
     """
     records, correlations, reported = load_records(out), load_correlations(out), load_reported(out)
+    tunings = load_tunings(out)
     board = out / "board"
     if board.exists() and any(board.iterdir()) and not (board / MARKER).is_file():
         raise UsageError(f"{board} exists and is not a board. Move it away, then render again.")
     try:
         with _alone(out), tempfile.TemporaryDirectory(dir=out, prefix=".board-") as scratch:
             fresh = Path(scratch) / "board"
-            write_board(records, correlations, fresh, reported)
+            write_board(records, correlations, fresh, reported, tunings)
             _swap(fresh, board, Path(scratch) / "old")
     except OSError as error:
         raise EnvironmentProblem(
@@ -76,15 +85,14 @@ def write_board(
     correlations: Sequence[LoadedTable],
     folder: Path,
     reported: Sequence[LoadedSource] = (),
+    tunings: Sequence[LoadedTuning] = (),
 ) -> None:
     """Writes all files of a board into a new folder."""
     pictures = Pictures.of(select(records).entrants)
-    for name in ("entrants", "metrics", "assets", "images"):
+    for name in ("entrants", "metrics", "assets"):
         (folder / name).mkdir(parents=True)
-    for address, text in board_texts(records, pictures, correlations, reported):
+    for address, text in board_texts(records, pictures, correlations, reported, tunings):
         (folder / address).write_text(text, encoding="utf-8", newline="\n")
-    for address, source in pictures.files.items():
-        shutil.copyfile(source, folder / address)
     _write_assets(folder / "assets")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.board.columns import Column
+from benchmark.board.columns import Column, measures_of
 from benchmark.board.load import LoadedRecord, select
 from benchmark.board.means import board_columns
 from benchmark.board.standing import has_value
@@ -42,14 +42,17 @@ def as_json(records: Sequence[LoadedRecord]) -> str:
     """The suite, the cards of its metrics and the rows of :func:`board_table` as JSON; missing numbers are null.
 
     ``attackers`` has what is behind the risk: other numbers of each attacker, what was refused, and flags of scores.
+    ``measures`` has the scores that only some entrants have, whose cards stand among ``metrics``.
     """
     selection = select(records)
-    columns = board_columns(selection.runs)
+    own = measures_of(selection.runs)
+    columns = [*board_columns(selection.runs), *own]
     body = {
         "suite": {key: getattr(selection.suite, key) for key in ("name", "version", "suite_hash", "title")},
         "metrics": {column.key: column.card.model_dump(mode="json") for column in columns},
         "rows": _rows(records),
         "attackers": [part for run in selection.runs for part in _attackers(run)],
+        **({"measures": [part for run in selection.runs for part in _measures(run, own)]} if own else {}),
     }
     return json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -90,6 +93,24 @@ def _attackers(run: LoadedRecord) -> list[Row]:
 
 
 _MORE = ("details", "refused", "flags")
+
+
+def _measures(run: LoadedRecord, columns: Sequence[Column]) -> list[Row]:
+    """Scores of a run in columns that only some runs have."""
+    held = {card.name for card in run.record.metrics}
+    scores = [(column, column.read(run.record)) for column in columns if column.card.name in held]
+    return [
+        {
+            "slug": run.slug,
+            "seed": run.record.seed,
+            "metric": column.key,
+            "reason": score.reason,
+            "details": score.details,
+            **{name.rpartition(f"{column.key}.")[2]: value for name, value in _numbers(column, score, ()).items()},
+            "anchors": score.anchors,
+        }
+        for column, score in scores
+    ]
 
 
 def _numbers(column: Column, score: Score, anchors: Sequence[str]) -> Row:

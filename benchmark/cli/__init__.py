@@ -14,6 +14,7 @@ from benchmark.cli.group import HelpfulGroup
 from benchmark.cli.look import data, list_, show
 from benchmark.cli.street import anonymize, leaderboard, run, score
 from benchmark.cli.submitting import reproduce, submit, validate
+from benchmark.cli.tuning import tune
 from benchmark.cli.weights import weights
 from benchmark.machine import prepare_environment
 
@@ -33,7 +34,7 @@ def cli() -> None:
 
 
 for command in (
-    run, anonymize, score, leaderboard, list_, show, data, weights, export, pack, new, check, validate, submit, reproduce,
+    run, anonymize, score, leaderboard, tune, list_, show, data, weights, export, pack, new, check, validate, submit, reproduce,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -213,7 +213,7 @@ def _pipeline(record: Record, out: Path, options: dict[str, Any]) -> Pipeline:
     choice = SuiteChoice(record.suite.name, *(options[name] for name in ("data", "size", "groups", "referee")))
     threads, batch_size, device = (options[name] for name in ("threads", "batch_size", "device"))
     first = open_pipeline(choice, out, threads, batch_size, device)
-    further = further_metrics(record, [card.name for card in first.scorer.cards])
+    further = further_metrics(record, [metric.card.name for metric in first.scorer.metrics])
     return open_pipeline(choice, out, threads, batch_size, device, further) if further else first
 
 

@@ -58,20 +58,27 @@ def findings_of_words(record: Record, beside: SuiteFacts | None, known: Known) -
                 yield "cards", text, "Install the same version of anonbench and score again"
 
 
-def findings_of_same_cards(record: Record, control: Record) -> Iterator[Finding]:
+def findings_of_same_cards(record: Record, control: Record, known: Known) -> Iterator[Finding]:
     """A row that is handed in is measured with what its controls were measured with, in their order.
 
-    Weights may lack where the submitter has no such file and the score is unavailable for it.
+    Who claims something may be measured in it with further metrics that are installed here. Weights may lack where the
+    submitter has no such file and the score is unavailable for it.
     """
     theirs = {card.name: card for card in control.metrics}
     mine = [card.name for card in record.metrics]
     if set(mine) == set(theirs) and mine != list(theirs):
         yield "cards", f"its metrics stand in another order than those of the control {control.entry.name}", _ALONE
     for card in record.metrics:
+        if card.name not in theirs and _of_its_kind(card, record, known):
+            continue
         if card.name not in theirs:
             yield "cards", f"{card.name} is no metric of the control {control.entry.name}", _ALONE
         elif card.name != RISK:  # which follows from its attackers' cards
             yield from _unlike_control(card, theirs[card.name], record, control.entry.name)
+
+
+def _of_its_kind(card: MetricCard, record: Record, known: Known) -> bool:
+    return card.about_claim and record.entry.k_anonymity is not None and known.card(card.name) is not None
 
 
 _ALONE = "Score it with the suite's metrics alone: run it without --metric"

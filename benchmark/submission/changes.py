@@ -201,7 +201,7 @@ def _of_row(place: Place, submission: Submission, known: Known) -> Iterator[Find
     control = control_beside(place)
     yield from findings_of_words(record, None if control is None else control.suite, known)
     if control is not None:
-        yield from findings_of_same_cards(record, control)
+        yield from findings_of_same_cards(record, control, known)
         yield from findings_of_whole(record, control, empty_beside(place))
         yield from findings_of_shown(record, place, control)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from benchmark.records import BELOW_CHANCE, RISK, TOO_WEAK, MetricCard, Record, Score
 from benchmark.risk import number_flags
-from benchmark.submission.facts import AGAIN, Finding
+from benchmark.submission.facts import AGAIN, Finding, is_audit
 
 NO_OP, CONSTANT, SENTINEL, BROKEN = "no-op", "constant", "sentinel", "claim broken"
 COUNT = "([0-9]{1,9})"
@@ -52,11 +52,11 @@ def _counts(record: Record) -> list[str]:
 def of_score(card: MetricCard, score: Score) -> Iterator[Finding]:
     """The flags of one score, those of the risk excepted, which follow from its attackers'."""
     for name, text in score.flags.items() if card.name != RISK else ():
-        allowed = ((TOO_WEAK, BELOW_CHANCE) if card.rung else ()) + ((BROKEN,) if card.about_claim else ())
+        allowed = ((TOO_WEAK, BELOW_CHANCE) if card.rung else ()) + ((BROKEN,) if is_audit(card) else ())
         if name not in allowed or not _says(name, text, score):
             yield "consistency", f"{score.metric}: its numbers raise no flag '{name}' that says: {text}", AGAIN
     least = score.details.get("claimed")
-    broken = card.about_claim and score.value is not None and least is not None and score.value < least
+    broken = is_audit(card) and score.value is not None and least is not None and score.value < least
     if broken and BROKEN not in score.flags:
         yield "consistency", f"{score.metric} is {score.value:g}, {least:g} are claimed, and nothing says so", AGAIN
 

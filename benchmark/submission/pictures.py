@@ -69,7 +69,9 @@ def pictures_named(record: Record) -> dict[str, tuple[int, int]]:
     side = record.suite.image_size
     found = {example.released: (side, side) for example in record.examples}
     sequences = () if record.trace is None else record.trace.sequences
-    return found | {step.picture: (side, 2 * side) for part in sequences for step in part.steps}
+    found |= {step.picture: (side, 2 * side) for part in sequences for step in part.steps}
+    sheet = record.sheet
+    return found if sheet is None else found | {sheet.picture: (sheet.width, sheet.height)}
 
 
 def _packages(path: Path) -> Iterator[Named]:

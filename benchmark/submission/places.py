@@ -21,7 +21,7 @@ LARGEST = {RECORD: 5_000_000, TABLE: 10_000_000, PACKAGES: 1_000_000}
 LARGEST_PICTURE = 1_000_000
 MOST_FILES = 600
 """Files of one record: a trace has at most 16 x 32 pictures."""
-PICTURE = re.compile(r"examples/[0-9]{1,7}-released\.png|rounds/[0-9]{1,2}-[0-9]{1,5}\.webp")
+PICTURE = re.compile(r"examples/[0-9]{1,7}-released\.png|rounds/[0-9]{1,2}-[0-9]{1,5}\.webp|groups\.webp")
 
 
 @dataclass(frozen=True, order=True)

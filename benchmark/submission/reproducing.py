@@ -129,7 +129,7 @@ def _comparable(record: Record, pipeline: Pipeline, entrant: Entrant) -> None:
             "the same version of anonbench, or name the same data with --data"
         )
     _same_method(record, entrant)
-    _same_cards(record, pipeline.scorer.cards)
+    _same_cards(record, pipeline.scorer.cards_of(entrant))
 
 
 def _same_method(record: Record, entrant: Entrant) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark import statistics
 from benchmark.records import BELOW_CHANCE, RISK, Interval, MetricCard, Record, Score
-from benchmark.submission.facts import AGAIN, CLOSE, Finding
+from benchmark.submission.facts import AGAIN, CLOSE, Finding, is_audit
 from benchmark.submission.known import Known
 from benchmark.submission.tables import Table, Values
 
@@ -47,7 +47,7 @@ def _whole(record: Record, table: Table) -> Iterator[Finding]:
 
 def _needs_values(record: Record, score: Score, table: Table) -> bool:
     attacks = score.metric == RISK or any(
-        card.rung or card.about_claim for card in record.metrics if card.name == score.metric
+        card.rung or is_audit(card) for card in record.metrics if card.name == score.metric
     )
     return attacks and score.value is not None and score.metric not in table.metrics
 
@@ -101,7 +101,7 @@ def bounds(card: MetricCard, values: np.ndarray) -> tuple[float, float]:
     Attackers, the risk and most others are means over images. What audits a claim is the smallest value. Of a macro
     average the values say only who was answered rightly: all right is 1, none right is 0, everything else between.
     """
-    if card.about_claim:
+    if is_audit(card):
         return float(values.min()), float(values.min())
     mean = float(values.mean())
     if is_macro(card) and set(np.unique(values).tolist()) <= {0.0, 1.0}:
@@ -199,7 +199,9 @@ def _lost(record: Record, table: Table) -> Iterator[Finding]:
 def _shown(record: Record, table: Table) -> Iterator[Finding]:
     """Pictures are of images that were measured."""
     sequences = () if record.trace is None else record.trace.sequences
+    groups = () if record.sheet is None else record.sheet.groups
     keys = {example.key for example in record.examples} | {part.key for part in sequences}
+    keys |= {key for group in groups for key in group.keys}
     for key in sorted(keys - set(table.images)):
         yield "consistency", f"it shows the image {key}, which has no values", AGAIN
 

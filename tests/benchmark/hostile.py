@@ -12,12 +12,13 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from benchmark.board.load import LoadedRecord, LoadedTable
+from benchmark.board.load import LoadedRecord, LoadedTable, LoadedTuning
 from benchmark.board.render import write_board
 from benchmark.board.reported import LoadedSource
 from benchmark.correlations import CorrelationTable
 from benchmark.records import Group, Record
 from benchmark.reported import ReportedSource
+from benchmark.tuning import Tuning
 
 MARK = "document.documentElement.id=/executed/.source"
 EVIL = {
@@ -102,6 +103,9 @@ def record(text: str, variant: str, **more: Any) -> Record:
     absent = {"value": None, "status": "failed", "interval": None}
     scores = [{**value, "metric": card["name"], **more.get("score", {})} for card in data["metrics"]]
     data["scores"] = [*scores[:-1], {**scores[-1], **absent}]
+    if more.pop("own", False):  # a measure that other entrants do not have
+        data["metrics"].append({**data["metrics"][0], "name": f"{data['metrics'][0]['name']}own", "about_claim": True})
+        data["scores"].append({**scores[0], "metric": data["metrics"][-1]["name"]})
     data["result_id"], data["supersedes"] = f"{text}{variant}", f"{text}another one"
     data["entry"]["name"] = f"{text}{variant}"
     data |= {"invalidated": None, **{key: value for key, value in more.items() if key != "score"}}
@@ -114,7 +118,7 @@ def records(text: str) -> list[tuple[int, Record]]:
     parts = filled(Record, text)
     return [
         (0, record(text, "flagged")),
-        (1, record(text, "ranked", **calm, status="partial")),
+        (1, record(text, "ranked", **calm, status="partial", own=True)),
         (1, record(text, "ranked", **calm, seed=5)),
         (2, record(text, "claimed", **calm, claims={**parts["claims"], "reproduced_by": ""}, trace=None)),
         (3, record(text, "failed", status="failed")),
@@ -129,6 +133,18 @@ def correlations(text: str) -> CorrelationTable:
     return CorrelationTable.model_validate({**data, "splits": [text, f"{text}2"], "rows": [value, reason]})
 
 
+def tunings(text: str, measured: Record) -> list[Tuning]:
+    """A report with a suggested value, that of ``measured``, and one without."""
+    data = filled(Tuning, text)
+    card, curve = data["metrics"][0], data["curves"][0]
+    own = {"family": measured.entry.family, "params": {}, "entry_hash": measured.entry.entry_hash}
+    numbers = {name: [0.5, None] for name in ("values", "low", "high", "allowed")}
+    data |= {"values": [0.5, 2], **own, "metrics": [card], "curves": [{**curve, **numbers, "metric": card["name"]}]}
+    data |= {"failures": {"2": text}, "suite_hash": measured.suite.suite_hash}
+    knee = {"no_knee": "", "knee": {**data["knee"], "value": 0.5}}
+    return [Tuning.model_validate({**data, **part}) for part in (knee, {"knee": None})]
+
+
 def board(folder: Path, text: str) -> dict[str, str]:
     """Renders a board into ``folder / "board"``; its pages by address."""
     name = re.sub(r"[/\0]", "", text).encode()[:100].decode(errors="ignore")
@@ -140,7 +156,8 @@ def board(folder: Path, text: str) -> dict[str, str]:
         loaded.append(LoadedRecord(path, one))
     table = LoadedTable(folder / "correlations" / f"{name}.json", correlations(text))
     source = LoadedSource(folder / f"{name}.toml", ReportedSource.model_validate(filled(ReportedSource, text)))
-    write_board(loaded, [table], folder / "board", [source])
+    reports = [LoadedTuning(folder / "tuning" / f"{name}.json", one) for one in tunings(text, loaded[1].record)]
+    write_board(loaded, [table], folder / "board", [source], reports)
     return pages_of(folder / "board")
 
 

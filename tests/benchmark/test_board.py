@@ -283,7 +283,18 @@ def with_pictures(tmp_path: Path, shows_faces: bool) -> list[str]:
     Image.new("RGB", (8, 8), "red").save(folder / names[0])
     Image.new("RGB", (8, 8), "blue").save(tmp_path / "outside.png")
     (folder / names[1]).write_text("<svg onload=alert(1)>")
-    return sorted(path.name for path in (render_board(tmp_path).parent / "images").iterdir())
+    return sorted(path.relative_to(folder).as_posix() for path in shown_on(render_board(tmp_path).parent))
+
+
+def shown_on(board: Path) -> set[Path]:
+    """The files behind all pictures of all pages."""
+    pages = [(path, path.read_text()) for path in board.rglob("*.html")]
+    return {
+        (path.parent / unquote(attrs["src"] or "")).resolve()
+        for path, text in pages
+        for tag, attrs in Tags(text).tags
+        if tag == "img"
+    }
 
 
 def test_originals_that_all_records_share_are_shown(tmp_path: Path) -> None:
@@ -297,17 +308,16 @@ def test_originals_that_all_records_share_are_shown(tmp_path: Path) -> None:
             tmp_path, record(name=f"e{number}", examples=[{"key": "k", "original": name, "released": "r.png"}])
         )
         (folder / "r.png").write_bytes(png)
-    render_board(tmp_path)
-    copied = {path.read_bytes() for path in (tmp_path / "board" / "images").iterdir()}
-    assert copied == {png}
+    shown = shown_on(render_board(tmp_path).parent)
+    assert {path.read_bytes() for path in shown} == {png}
+    assert {path.name for path in shown} == {"a.png", "r.png"}
 
 
-def test_only_pictures_beside_the_record_are_copied(tmp_path: Path) -> None:
-    copied = with_pictures(tmp_path, shows_faces=True)
+def test_only_pictures_beside_the_record_are_shown(tmp_path: Path) -> None:
+    assert with_pictures(tmp_path, shows_faces=True) == ["examples/a.png"]
     page = (tmp_path / "board" / "entrants" / "blur-kernel-5.html").read_text()
-    shown = [attrs["src"] for tag, attrs in Tags(page).tags if tag == "img"]
-    assert set(shown) == {f"../images/{copied[0]}"}
-    assert len(copied) == 1
+    shown = {attrs["src"] for tag, attrs in Tags(page).tags if tag == "img"}
+    assert shown == {"../../records/blur-kernel-5/seed-0/examples/a.png"}
     assert page.count("picture is missing") == 3
 
 
@@ -450,7 +460,8 @@ def test_nothing_is_loaded_from_the_network(tmp_path: Path) -> None:
                 if tag in ("a", "script", "img", "link") and not re.match(r"https?:|#|data:", address) and address:
                     assert (page.parent / unquote(address)).resolve().exists(), address
     ours = [path for path in board.glob("assets/*") if not path.name.startswith("plotly")]
-    assert {"board.css", "board.js", "plot.js", "rounds.js", "scatter.js", "theme.js"} == {path.name for path in ours}
+    names = {"board.css", "board.js", "plot.js", "rounds.js", "scatter.js", "theme.js", "tuning.js"}
+    assert names == {path.name for path in ours}
     for asset in ours:
         assert not re.search(r"//\w+\.|url\(|@import|fetch\(|XMLHttp", asset.read_text())
 

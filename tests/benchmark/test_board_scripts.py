@@ -60,7 +60,7 @@ def kinds(pages: dict[str, str]) -> set[str]:
     return {address.partition("/")[0] for address in pages}
 
 
-KINDS = {"index.html", "entrants", "metrics", "rounds.html", "reported.html"}
+KINDS = {"index.html", "entrants", "metrics", "rounds.html", "groups.html", "tuning.html", "reported.html"}
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +117,9 @@ addEventListener("load", () => setTimeout(() => {
     select.value = option.value;
     select.dispatchEvent(new Event("change"));
   }
-  for (const name of ["scatter", "rounds"].filter((name) => document.getElementById(`${name}-figure`))) {
-    Plotly.Fx.hover(name, [{ curveNumber: 0, pointNumber: 0 }]);
+  for (const name of ["scatter", "rounds", "tuning-1"].filter((name) => document.getElementById(`${name}-figure`))) {
+    const curve = document.getElementById(name).data.findIndex((trace) => trace.hoverinfo !== "skip");
+    Plotly.Fx.hover(name, [{ curveNumber: curve, pointNumber: 0 }], name === "tuning-1" ? "xy" : undefined);
   }
   for (const link of all("a")) if (link.protocol === "javascript:") link.click();
   for (const one of all("*")) one.dispatchEvent(new MouseEvent("mouseover"));
@@ -167,6 +168,8 @@ SHOWN = {
     "failed entrant": ("entrants/3*.html", 20),
     "metric": ("metrics/script*.html", 5),
     "rounds": ("rounds.html", 5),
+    "groups": ("groups.html", 5),
+    "tuning": ("tuning.html", 5),
     "reported": ("reported.html", 5),
 }
 """Pages by kind, and how often the hostile text is on them at least."""
@@ -188,7 +191,7 @@ def test_no_script_runs_in_a_browser(kind: str, evil: Path, tmp_path: Path) -> N
     dom = opened(next(evil.glob(pattern)), tmp_path)
     check_opened(dom, times)
     assert re.search(r'<button id="theme"[^>]*>(Dark|Light) theme', dom), "the board's own scripts ran"
-    assert ("main-svg" in dom) == (kind in ("index", "rounds")), "plots are drawn"
+    assert ("main-svg" in dom) == (kind in ("index", "rounds", "tuning")), "plots are drawn"
 
 
 @in_a_browser
@@ -201,7 +204,7 @@ def test_escaping_alone_holds_as_well(kind: str, evil: Path, tmp_path: Path) -> 
     copy.unlink()
     check_opened(dom, times)
     assert 'data-exercised="yes"' in dom.partition(">")[2].partition(">")[0]
-    if kind in ("index", "rounds"):
+    if kind in ("index", "rounds", "tuning"):
         assert 'class="hovertext"' in dom
 
 

@@ -32,10 +32,14 @@ FULL = {
     "embedding": "embedding(network=background)",
     "fid": "fid(features=inception)",
     "fid-infinity": "fid-infinity(features=inception)",
+    "information-loss": "information-loss(network=background)",
     "kid": "kid(features=inception)",
     "lpips": "lpips(net=alex)",
     "perceptanon": "perceptanon(panel=human)",
     "perceptual": "perceptual(features=recogniser)",
+    "re-identification": "re-identification(network=background)",
+    "silhouette": "silhouette(network=background)",
+    "sse-sst": "sse-sst(network=background)",
 }
 """Metrics whose network is a part of their name, even where it is the default."""
 

@@ -216,6 +216,7 @@ def test_a_record_without_a_trace_keeps_its_identity(made: tuple[Path, Record]) 
     data = json.loads((made[0] / "record.json").read_bytes())
     for name in ("result_id", "created_utc", "run", "cost", "claims", "supersedes", "invalidated"):
         del data[name]
+    assert data.pop("sheet") is None
     assert made[1].result_id == sha256_json(data)
     del data["trace"]
     assert result_id(made[1].model_copy(update={"trace": None})) == sha256_json(data) != made[1].result_id

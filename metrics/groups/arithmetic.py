@@ -1,0 +1,99 @@
+"""The formulas, over arrays with one row per person of a group. Points are embeddings, distances Euclidean."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+def numbered(labels: Ints) -> Ints:
+    """Labels of any values as 0, 1, ... in their order, int64 ``[P]``."""
+    found: Ints = np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    return found
+
+
+def joined(labels: list[Ints]) -> Ints:
+    """One label per combination of several, int64 ``[P]``."""
+    found: Ints = np.unique(np.stack(labels, 1), axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return found
+
+
+def pure(values: Ints, group: Ints) -> Bools:
+    """Whether all members of a person's group have the same value, bool ``[P]``."""
+    group = numbered(group)
+    kinds = np.unique(np.stack([group, values], 1), axis=0)
+    found: Bools = np.bincount(kinds[:, 0])[group] == 1
+    return found
+
+
+def re_identified(distance: Floats, threshold: float) -> Bools:
+    """Whether a person is matched with the surrogate of the group: at most ``threshold`` away, bool ``[P]``."""
+    found: Bools = distance <= threshold
+    return found
+
+
+def above_bound(matched: Bools, group: Ints) -> Bools:
+    """Groups of which more than one over their size is matched, which is more than one person, bool ``[G]``."""
+    found: Bools = np.bincount(numbered(group), matched) > 1
+    return found
+
+
+def sum_of_squares(points: Floats) -> float:
+    """Squared distances to the mean, summed; points are ``[P, D]``."""
+    return float(((points - points.mean(0)) ** 2).sum())
+
+
+def sse_over_sst(points: Floats, group: Ints) -> float:
+    """Sum of squares within groups over the sum of squares of all; 0 where all points are the same."""
+    within = sum(sum_of_squares(points[group == number]) for number in np.unique(group))
+    whole = sum_of_squares(points)
+    return within / whole if whole else 0.0
+
+
+def silhouettes(points: Floats, group: Ints) -> Floats:
+    """Sample silhouettes ``[P]`` (Rousseeuw 1987); 2 to P - 1 groups. Of a group of one it is 0."""
+    from sklearn.metrics import silhouette_samples
+
+    found: Floats = silhouette_samples(points, group)
+    return found
+
+
+def rightly_named(surrogates: Floats, group: Ints, originals: Floats, member_of: Bools) -> Bools:
+    """Whether the original nearest to a surrogate shows somebody of its group, bool ``[G]``.
+
+    One surrogate names one person, so at most G of P people are named rightly.
+
+    Args:
+        surrogates: ``[G, D]``.
+        group: int64 ``[G]``, of each surrogate.
+        originals: ``[N, D]``.
+        member_of: bool ``[groups, N]``, whether an original shows somebody of the group.
+    """
+    from scipy.spatial.distance import cdist
+
+    nearest = cdist(surrogates, originals).argmin(1)
+    found: Bools = member_of[group, nearest]
+    return found
+
+
+def equal_error_threshold(same: Floats, different: Floats) -> tuple[float, float]:
+    """The distance at which as many pairs of one person are rejected as pairs of two are accepted.
+
+    Args:
+        same: distances of pairs of one person.
+        different: distances of pairs of two people.
+
+    Returns:
+        Threshold and the larger of the two error rates there: where the curves step over each other, the threshold
+        with the smallest difference.
+    """
+    from sklearn.metrics import roc_curve
+
+    truth = np.concatenate([np.ones(len(same)), np.zeros(len(different))])
+    accepted, named, cuts = roc_curve(truth, -np.concatenate([same, different]), drop_intermediate=False)
+    place = int(np.abs(1 - named - accepted)[1:].argmin()) + 1  # the first cut accepts nothing, at infinity
+    return float(-cuts[place]), float(max(accepted[place], 1 - named[place]))
