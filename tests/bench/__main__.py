@@ -14,6 +14,8 @@ from tests.bench import (
     bench_entering,
     bench_ladder,
     bench_metrics,
+    bench_partition,
+    bench_partition_modern,
     bench_street,
 )
 
@@ -29,5 +31,9 @@ if __name__ == "__main__":
     bench_edi_anon.main()
     print()
     bench_entering.main()
+    print()
+    bench_partition.main()
+    print()
+    bench_partition_modern.main()
     print()
     bench_street.main()
