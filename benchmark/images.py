@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -123,6 +123,29 @@ class ImageSet:
         who = None if self.identity is None else [list(self.identity.classes), self.identity.values.tolist()]
         points = None if self.landmarks is None else sha256_tensor(self.landmarks)
         return sha256_json([list(self.keys), sha256_tensor(self.images), who, labels, points])
+
+
+def joined(sets: Sequence[ImageSet]) -> ImageSet:
+    """Several sets as one, with the landmarks and attributes that all of them have; who is on them is not kept.
+
+    Args:
+        sets: at least one; images of one size.
+    """
+    points = [part.landmarks for part in sets if part.landmarks is not None]
+    shared = [name for name in sets[0].attributes if all(name in part.attributes for part in sets)]
+    return ImageSet(
+        images=torch.cat([part.images for part in sets]),
+        keys=tuple(f"{number}/{key}" for number, part in enumerate(sets) for key in part.keys),
+        attributes={name: _joined_labels([part.attributes[name] for part in sets]) for name in shared},
+        landmarks=torch.cat(points) if len(points) == len(sets) else None,
+    )
+
+
+def _joined_labels(parts: Sequence[Labels]) -> Labels:
+    """Labels one after another, with the classes of all of them."""
+    classes = tuple(dict.fromkeys(name for part in parts for name in part.classes))
+    places = [torch.tensor([classes.index(name) for name in part.classes], dtype=torch.int64) for part in parts]
+    return Labels(torch.cat([place[part.values] for place, part in zip(places, parts, strict=True)]), classes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -143,6 +143,35 @@ class RenderedSuite:
         tensors = load(self.store.remember(self.store.path("data", f"{key}.safetensors"), render))
         return self._image_set(tensors, group, people, range(first, last))
 
+    def further(self, people: int, photographs: int = 2, report: Report = quiet) -> ImageSet:
+        """Photographs of more people like those of the background split, none of whom is in any split.
+
+        They are for whoever needs more than a split has; they are rendered anew with every call.
+
+        Args:
+            people: how many.
+            photographs: of each.
+            report: shows progress.
+        """
+        from suites import portraits
+
+        splits, part = self.definition.splits, self.definition
+        assert splits is not None
+        known = splits.background.identities
+        with report(f"render {people} more people", people * photographs) as progress:
+            made = portraits.render_portraits(
+                seed=part.seed,
+                people="background",
+                identities=range(known, known + people),
+                photographs=range(photographs),
+                size=part.image_size,
+                progress=progress,
+            )
+        labels = {f"label.{name}": values for name, values in made.labels.items()}
+        identity = made.identity - known
+        tensors = {"images": made.images, "landmarks": made.landmarks, "identity": identity, **labels}
+        return self._image_set(tensors, "further", People(identities=people, photographs=photographs), range(photographs))
+
     def _image_set(self, tensors: dict[str, torch.Tensor], group: str, people: People, photographs: range) -> ImageSet:
         from suites.portraits import CLASSES
 

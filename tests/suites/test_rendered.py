@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmark.errors import EnvironmentProblem, UsageError
-from benchmark.hashing import sha256_file
+from benchmark.hashing import sha256_file, sha256_tensor
+from benchmark.images import ImageSet
 from benchmark.learning.classifier import load_classifier
-from benchmark.protocols import SuiteOptions
-from suites.definition import read_definition, weights_folder
+from benchmark.protocols import Progress, SuiteOptions
+from suites.definition import People, Splits, read_definition, weights_folder
 from suites.pin import pin
+from suites.portraits import render_portraits
 from suites.referees import ATTACKERS, RECOGNISER
 from suites.rendered import SPLITS, RenderedSuite
 
@@ -118,3 +123,95 @@ def test_pinning_a_file_keeps_the_other_pins(tmp_path: Path) -> None:
     after = json.loads((tmp_path / "pins.json").read_text())
     assert after == {**before, "files": {**before.get("files", {}), **hashes}}
     assert hashes == {"made.bin": sha256_file(tmp_path / "made.bin")}
+
+
+@pytest.fixture(scope="module")
+def small(store: Path) -> RenderedSuite:
+    """As the smoke suite, with fewer people."""
+    splits = Splits(
+        background=People(identities=60, photographs=2),
+        evaluated=People(identities=6, photographs=3),
+        spare=People(identities=4, photographs=2),
+        enrol=2,
+    )
+    definition = read_definition("portraits-smoke").model_copy(update={"splits": splits, "manifest": {}})
+    return RenderedSuite(definition, SuiteOptions(store=store))
+
+
+@pytest.fixture(scope="module")
+def further(small: RenderedSuite) -> ImageSet:
+    return small.further(60)
+
+
+class TestFurtherPeople:
+    """People whom no split holds, for whoever trains something that no attacker should know."""
+
+    def test_are_in_no_split(self, further: ImageSet, small: RenderedSuite) -> None:
+        made = {sha256_tensor(image) for image in further.images}
+        assert len(made) == len(further) == 120
+        for name in SPLITS:
+            images = small.images(name)
+            assert not made & {sha256_tensor(image) for image in images.images}
+            assert not set(further.keys) & set(images.keys)
+            assert images.identity is not None
+            assert further.identity is not None
+            assert not set(further.identity.classes) & set(images.identity.classes)
+
+    def test_go_on_where_the_background_people_end(self, further: ImageSet) -> None:
+        """Rendered one by one with the numbers behind theirs."""
+        part = read_definition("portraits-smoke")
+        for person in (0, 59):
+            number = 60 + person
+            alone = render_portraits(
+                seed=part.seed, people="background", identities=range(number, number + 1),
+                photographs=range(2), size=part.image_size,
+            )  # fmt: skip
+            assert torch.equal(further.images[2 * person : 2 * person + 2], alone.images)
+
+    def test_are_always_the_same_and_more_go_on(self, further: ImageSet, small: RenderedSuite) -> None:
+        again = small.further(60)
+        assert again.content == further.content
+        fewer = small.further(7)
+        assert torch.equal(fewer.images, further.images[:14])
+        assert fewer.keys == further.keys[:14]
+
+    def test_are_whole_and_labelled(self, further: ImageSet) -> None:
+        assert further.identity is not None
+        assert further.identity.values.tolist() == [person for person in range(60) for _ in range(2)]
+        assert len(further.identity.classes) == 60
+        assert len(set(further.keys)) == 120
+        assert further.landmarks is not None
+        assert further.landmarks.shape == (120, 5, 2)
+        assert float(further.landmarks.min()) > 0
+        assert float(further.landmarks.max()) < further.size[0]
+
+    @pytest.mark.parametrize("name", ["gender", "age", "skin_tone", "expression", "glasses"])
+    def test_labels_are_as_mixed_as_those_of_the_background(
+        self, name: str, further: ImageSet, small: RenderedSuite
+    ) -> None:
+        background = small.images("background")
+        found, usual = (images.attributes[name] for images in (further, background))
+        assert found.classes == usual.classes
+        shares = [
+            labels.values.bincount(minlength=len(labels.classes)) / len(labels.values) for labels in (found, usual)
+        ]
+        assert bool((shares[0] > 0).all())
+        assert torch.allclose(shares[0], shares[1], atol=0.12)
+
+    def test_of_a_person_differ_in_their_photographs_alone(self, further: ImageSet) -> None:
+        for name in ("gender", "age", "skin_tone"):
+            values = further.attributes[name].values.view(60, 2)
+            assert torch.equal(values[:, 0], values[:, 1])
+
+    def test_report_adds_up(self, small: RenderedSuite) -> None:
+        told: list[tuple[str, int]] = []
+        done: list[int] = []
+
+        @contextmanager
+        def report(title: str, total: int) -> Iterator[Progress]:
+            told.append((title, total))
+            yield done.append
+
+        small.further(5, 3, report)
+        assert told == [("render 5 more people", 15)]
+        assert sum(done) == 15

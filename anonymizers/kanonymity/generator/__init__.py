@@ -1,0 +1,1 @@
+"""The style-based generator of AnonFACES: network, files, training, projection, mixing."""

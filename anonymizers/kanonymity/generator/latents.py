@@ -1,0 +1,100 @@
+"""Photographs to latents and back, the same for a photograph whatever else is in the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from anonymizers.kanonymity.generator.files import Generator
+from anonymizers.kanonymity.generator.perception import lpips_features
+from anonymizers.kanonymity.generator.projection import Weights, project
+from anonymizers.kanonymity.generator.training import as_pictures, resized
+from benchmark.features import inference
+from benchmark.filters import to_bytes
+from benchmark.protocols import Progress, silent
+
+BATCH = 16
+"""Rows through a network at a time: always as many, because kernels for other numbers round in another order."""
+STEPS = 200
+"""Of projection where there is no encoder to begin with."""
+WEIGHTS = Weights(perceptual=1.0, pixel=1.0, latent=0.01)
+
+
+def in_batches(run: Callable[[Tensor], Tensor], values: Tensor, progress: Progress = silent) -> Tensor:
+    """Runs a network over rows, ``BATCH`` at a time; the last batch is filled up with copies of its last row."""
+    padded = torch.cat([values, values[-1:].expand(-len(values) % BATCH, *values.shape[1:])])
+    parts = []
+    for start in range(0, len(padded), BATCH):
+        parts.append(run(padded[start : start + BATCH]))
+        progress(min(BATCH, len(values) - start))
+    return torch.cat(parts)[: len(values)]
+
+
+def latents_of(generator: Generator, images: Tensor, steps: int = 0, progress: Progress = silent) -> Tensor:
+    """Projects photographs to W+.
+
+    A generator with an encoder begins there, and ``steps`` of optimisation may follow, which compare pixels and the
+    encoder's own features. One without begins at its mean latent, compares LPIPS features, and takes ``STEPS`` where
+    none are asked for.
+
+    Args:
+        generator: ready to use.
+        images: uint8 ``[N, 3, H, W]``.
+        steps: of optimisation.
+        progress: told how many images are done.
+
+    Returns:
+        float32 ``[N, layers, style]`` on the CPU.
+
+    Raises:
+        EnvironmentProblem: there is no encoder, and the weights of LPIPS are not on this machine.
+    """
+    device = generator.network.mean_latent.device
+    begin = _start(generator)
+    features = _features(generator, steps)
+
+    def projected(rows: Tensor) -> Tensor:
+        pictures = as_pictures(resized(rows, generator.network.design.size)).to(device)
+        with inference():
+            start = begin(pictures).clone()
+        if features is None:
+            return start.cpu()
+        return project(
+            generator.network,
+            pictures,
+            start.detach().clone(),
+            steps=steps or STEPS,
+            perceptual=features,
+            weights=WEIGHTS,
+        ).cpu()
+
+    return in_batches(projected, images, progress)
+
+
+def _start(generator: Generator) -> Callable[[Tensor], Tensor]:
+    encoder, mean = generator.encoder, generator.network.mean_latent
+    return encoder if encoder is not None else lambda pictures: mean.expand(len(pictures), -1, -1)
+
+
+def _features(generator: Generator, steps: int) -> Callable[[Tensor], Sequence[Tensor]] | None:
+    """What pictures are compared by besides their pixels; None where nothing is optimised."""
+    if generator.encoder is None:
+        return lpips_features(device=str(generator.network.mean_latent.device))
+    return generator.encoder.features if steps else None
+
+
+def drawn(generator: Generator, latents: Tensor, size: tuple[int, int]) -> Tensor:
+    """Draws latents ``[N, layers, style]`` as images: uint8 ``[N, 3, *size]``, on the CPU."""
+    device = generator.network.mean_latent.device
+
+    def pictures(rows: Tensor) -> Tensor:
+        with inference():
+            made = generator.network(rows.to(device)).float().cpu()
+        if made.shape[-2:] != size:
+            made = functional.interpolate(made, size, mode="bicubic", antialias=True)
+        return to_bytes((made.double() + 1) * 127.5)
+
+    return in_batches(pictures, latents.float())

@@ -1,0 +1,329 @@
+"""Trains a small style-based generator with its encoder on photographs: an autoencoder whose averages are faces too.
+
+Three terms: the decoded photograph must equal the original (pixels, at several scales, weighted around eyes and mouth
+where landmarks say where they are); it must look the same to the discriminator (its features, Larsen et al., ICML 2016);
+and the discriminator must not tell from photographs what is decoded, nor what is decoded from the *mean* of several latents
+(as Berthelot et al., ICLR 2019, do for pairs). The mapping network learns to give latents like those of photographs.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from anonymizers.kanonymity.generator.adversary import Discriminator, Encoder
+from anonymizers.kanonymity.generator.network import Design, StyleGenerator
+
+STEEPEST = 1.0
+"""Norm that gradients are clipped to."""
+MEMORY, DIRECTIONS = 256, 128
+"""Latents of earlier steps that are remembered; random directions in which distributions are compared."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a generator is trained.
+
+    Attributes:
+        steps: optimiser steps in all.
+        adversarial_from: step at which the discriminator joins.
+        batch: photographs per step.
+        rate: peak learning rate of the generator.
+        encoder_share: learning rate of the encoder, as a share of it.
+        adversary_rate: learning rate of the discriminator.
+        adversarial, perceptual: how hard those terms pull on a picture beside the pixels' 1.
+        naming: weight of the attributes in the discriminator's loss, where photographs are labelled.
+        generated: pictures of averages per step.
+        average: most latents in an average.
+        focus: weight of pixels at eyes and mouth beside 1 elsewhere.
+        smooth: decay per step of the averaged weights that are kept.
+        seed: of start weights and batches.
+    """
+
+    steps: int = 8_000
+    adversarial_from: int = 3_000
+    batch: int = 16
+    rate: float = 2e-3
+    encoder_share: float = 0.5
+    adversary_rate: float = 2e-4
+    adversarial: float = 0.5
+    perceptual: float = 1.0
+    naming: float = 0.5
+    generated: int = 6
+    average: int = 64
+    focus: float = 4.0
+    smooth: float = 0.998
+    seed: int = 0
+
+
+class Trainer:
+    """Networks, optimisers and the step reached; everything a checkpoint holds.
+
+    Args:
+        design: of the generator.
+        recipe: how to train.
+        pictures: uint8 ``[N, 3, S, S]``.
+        landmarks: float32 ``[N, 5, 2]`` in pixels, or None.
+        labels: int64 ``[N, attributes]`` of labelled photographs, which the discriminator names.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        recipe: Recipe,
+        pictures: Tensor,
+        landmarks: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> None:
+        torch.manual_seed(recipe.seed)
+        self.design, self.recipe, self.pictures = design, recipe, pictures
+        self.landmarks, self.labels = landmarks, labels
+        self.generator, self.encoder = StyleGenerator(design), Encoder(design)
+        classes = () if labels is None else tuple((labels.amax(dim=0) + 1).tolist())
+        self.discriminator = Discriminator(tuple(reversed(design.channels))[1:], classes)
+        for network in (self.generator, self.encoder, self.discriminator):
+            network.to(memory_format=torch.channels_last)
+        self.kept = copy.deepcopy(nn.ModuleList([self.generator, self.encoder])).requires_grad_(False)
+        # The generator's weights are stored at unit variance, the encoder's are not: they take smaller steps.
+        makers = [
+            {"params": list(self.generator.parameters()), "share": 1.0},
+            {"params": list(self.encoder.parameters()), "share": recipe.encoder_share},
+        ]
+        self.maker = torch.optim.Adam(makers, lr=recipe.rate, betas=(0.9, 0.99))
+        self.judge = torch.optim.Adam(self.discriminator.parameters(), lr=recipe.adversary_rate, betas=(0.0, 0.99))
+        self.memory = torch.zeros(0, design.layers, design.style)
+        self.step = 0
+        self.log: dict[str, float] = {}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        parts = ("generator", "encoder", "discriminator", "kept", "maker", "judge")
+        return {"step": self.step, "memory": self.memory, **{name: getattr(self, name).state_dict() for name in parts}}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Continues where a checkpoint was written."""
+        self.step, self.memory = state["step"], state["memory"]
+        for name in ("generator", "encoder", "discriminator", "kept", "maker", "judge"):
+            getattr(self, name).load_state_dict(state[name])
+
+    def run(self, until: int) -> Iterator[int]:
+        """Trains up to a step and yields after each."""
+        while self.step < min(until, self.recipe.steps):
+            self._train()
+            self.step += 1
+            yield self.step
+
+    @torch.no_grad()
+    def finished(self) -> tuple[StyleGenerator, Encoder]:
+        """Generator and encoder with the averaged weights, and the mean latent of the photographs."""
+        network, encoder = self.kept
+        assert isinstance(network, StyleGenerator)
+        assert isinstance(encoder, Encoder)
+        rows = torch.linspace(0, len(self.pictures) - 1, min(len(self.pictures), 2048)).round().long()
+        latents = torch.cat([encoder(as_pictures(self.pictures[part])) for part in rows.split(64)])
+        network.mean_latent.copy_(latents.mean(dim=0))
+        return network.eval(), encoder.eval()
+
+    def _train(self) -> None:
+        rows = self._rows(self.recipe.batch)
+        for group in self.maker.param_groups:
+            group["lr"] = self._rate() * group["share"]
+        originals = as_pictures(self.pictures[rows])
+        weight = self._focus(rows)
+        if bool(torch.rand((), generator=self._generator(1)) < 0.5):
+            originals, weight = originals.flip(3), weight.flip(3)
+        if self.step < self.recipe.adversarial_from:
+            self._learn(self._pixels(self._decoded(originals)[0], originals, weight), self.maker)
+        else:
+            self._contest(originals, weight, None if self.labels is None else self.labels[rows])
+        self._keep()
+
+    def _generator(self, use: int) -> torch.Generator:
+        return torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step * 7 + use)
+
+    def _rows(self, count: int) -> Tensor:
+        """Photographs of this step: epochs in a shuffled order."""
+        total = len(self.pictures)
+        first = self.step * count
+        places = torch.arange(first, first + count)
+        epochs = {int(epoch) for epoch in places // total}
+        orders = {
+            epoch: torch.randperm(total, generator=torch.Generator().manual_seed(self.recipe.seed + epoch))
+            for epoch in epochs
+        }
+        return torch.stack([orders[int(place) // total][int(place) % total] for place in places])
+
+    def _rate(self) -> float:
+        """A short warm-up, then half a cosine; half of it against the discriminator."""
+        warm = min(1.0, (self.step + 1) / 300) * (1.0 if self.step < self.recipe.adversarial_from else 0.5)
+        done = self.step / self.recipe.steps
+        return self.recipe.rate * warm * (0.05 + 0.95 * 0.5 * (1 + torch.cos(torch.tensor(done * torch.pi)).item()))
+
+    def _focus(self, rows: Tensor) -> Tensor:
+        """Weights per pixel ``[N, 1, S, S]``, mean 1: bumps at eyes and mouth."""
+        size = self.pictures.shape[-1]
+        if self.landmarks is None:
+            return torch.ones(len(rows), 1, size, size)
+        points = self.landmarks[rows]
+        eyes, mouth = points[:, :2], points[:, 3:].mean(dim=1, keepdim=True)
+        centres = torch.cat([eyes, mouth], dim=1)
+        spread = (points[:, 1] - points[:, 0]).norm(dim=1)[:, None, None, None] * 0.3
+        line = torch.arange(size, dtype=torch.float32)
+        far = (line - centres[..., 1:])[:, :, :, None] ** 2 + (line - centres[..., :1])[:, :, None, :] ** 2
+        weight = 1 + (self.recipe.focus - 1) * torch.exp(-far / (2 * spread**2)).amax(dim=1, keepdim=True)
+        return weight / weight.mean(dim=(2, 3), keepdim=True)
+
+    def _decoded(self, originals: Tensor) -> tuple[Tensor, Tensor]:
+        """Decoded photographs, and their latents."""
+        with torch.autocast("cpu", torch.bfloat16):
+            latents = self.encoder(originals)
+            return self.generator(latents).float(), latents
+
+    def _pixels(self, made: Tensor, originals: Tensor, weight: Tensor) -> Tensor:
+        """Absolute and squared differences, weighted, and at coarser scales."""
+        self.log["psnr"] = float(-10 * torch.log10((made.detach() - originals).square().mean() / 4))
+        loss = (weight * (made - originals).abs()).mean() + 2 * (weight * (made - originals).square()).mean()
+        for _ in range(3):
+            made, originals = functional.avg_pool2d(made, 2), functional.avg_pool2d(originals, 2)
+            loss = loss + 0.5 * (made - originals).abs().mean()
+        return loss
+
+    def _contest(self, originals: Tensor, weight: Tensor, labels: Tensor | None) -> None:
+        """One step of both sides.
+
+        The terms meet on the pictures: each pulls with its share of the length of the pixels' gradient there, so that
+        neither a strong nor a weak discriminator runs away with the training.
+        """
+        made, latents = self._decoded(originals)
+        averaged = self._averaged(latents)
+        wanted = self._teach_judge(originals, torch.cat([made[: self.recipe.generated], averaged]).detach(), labels)
+        self.discriminator.requires_grad_(False)
+        pull, share = self._pull(made.detach(), originals, weight, wanted)
+        fooled = share * self._fooled_by(averaged.detach())
+        self.discriminator.requires_grad_(True)
+        self.maker.zero_grad(set_to_none=True)
+        torch.autograd.backward([made, averaged, self._mapped(latents)], [pull, fooled, None])
+        self._remember(latents)
+        self._step(self.maker)
+
+    def _pull(self, made: Tensor, originals: Tensor, weight: Tensor, wanted: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Gradient of all terms on decoded photographs, and the factor of the discriminator's verdict in it."""
+        pictures = made.requires_grad_(True)
+        pixels = torch.autograd.grad(self._pixels(pictures, originals, weight), pictures)[0]
+        with torch.autocast("cpu", torch.bfloat16):
+            verdict, found = self.discriminator(pictures)
+        alike = torch.stack([feature_difference(a, b) for a, b in zip(found, wanted, strict=True)]).mean()
+        fooled = -verdict.float().mean()
+        self.log |= {"alike": float(alike.detach()), "fooled": float(fooled.detach())}
+        to_alike = torch.autograd.grad(alike, pictures, retain_graph=True)[0]
+        to_fooled = torch.autograd.grad(fooled, pictures)[0]
+        length = pixels.norm()
+        share = self.recipe.adversarial * length / to_fooled.norm().clamp(min=1e-12)
+        perceptual = self.recipe.perceptual * length / to_alike.norm().clamp(min=1e-12)
+        return pixels + perceptual * to_alike + share * to_fooled, share
+
+    def _fooled_by(self, pictures: Tensor) -> Tensor:
+        """Gradient of the discriminator's verdict on generated pictures."""
+        pictures.requires_grad_(True)
+        with torch.autocast("cpu", torch.bfloat16):
+            verdict, _ = self.discriminator(pictures)
+        return torch.autograd.grad(-verdict.float().mean(), pictures)[0]
+
+    def _averaged(self, latents: Tensor) -> Tensor:
+        """Pictures of the means of 2 to ``average`` latents: this batch's, and some that are remembered."""
+        random = self._generator(2)
+        pool = torch.cat([latents, self.memory[torch.randperm(len(self.memory), generator=random)]])
+        pool = pool[: max(self.recipe.average, len(latents))]
+        most = torch.tensor(float(len(pool))).log2()
+        sizes = (1 + (most - 1) * torch.rand(self.recipe.generated, generator=random)).exp2().round()
+        shares = (
+            torch.rand(self.recipe.generated, len(pool), generator=random).argsort(dim=1).argsort(dim=1)
+            < sizes[:, None]
+        )
+        means = torch.einsum("gn,nls->gls", shares / shares.sum(dim=1, keepdim=True), pool)
+        with torch.autocast("cpu", torch.bfloat16):
+            made: Tensor = self.generator(means).float()
+        return made
+
+    def _mapped(self, latents: Tensor) -> Tensor:
+        """Sliced Wasserstein distance of what the mapping network gives from latents of photographs.
+
+        Deshpande, Zhang and Schwing, CVPR 2018: sorted coordinates along random directions.
+        """
+        random = self._generator(3)
+        known = torch.cat([latents.detach(), self.memory])
+        drawn = self.generator.latents(torch.randn(len(known), self.design.style, generator=random)).flatten(1)
+        wanted = (known - known.mean(dim=0)).flatten(1)
+        directions = functional.normalize(torch.randn(wanted.shape[1], DIRECTIONS, generator=random), dim=0)
+        return ((drawn @ directions).sort(dim=0)[0] - (wanted @ directions).sort(dim=0)[0]).square().mean()
+
+    def _remember(self, latents: Tensor) -> None:
+        self.memory = torch.cat([latents.detach(), self.memory])[:MEMORY]
+
+    def _teach_judge(self, originals: Tensor, made: Tensor, labels: Tensor | None) -> list[Tensor]:
+        """One step of the discriminator; returns its features of the originals."""
+        with torch.autocast("cpu", torch.bfloat16):
+            real, features = self.discriminator(originals)
+            fake, _ = self.discriminator(made)
+        loss = functional.relu(1 - real.float()).mean() + functional.relu(1 + fake.float()).mean()
+        self.log |= {"judge": float(loss.detach())}
+        if labels is not None:
+            naming = self.discriminator.naming_loss(features, labels)
+            self.log |= {"naming": float(naming.detach())}
+            loss = loss + self.recipe.naming * naming
+        self._learn(loss, self.judge)
+        return [feature.detach() for feature in features]
+
+    @staticmethod
+    def _learn(loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        Trainer._step(optimiser)
+
+    @staticmethod
+    def _step(optimiser: torch.optim.Optimizer) -> None:
+        for group in optimiser.param_groups:
+            nn.utils.clip_grad_norm_(group["params"], STEEPEST)
+        optimiser.step()
+
+    @torch.no_grad()
+    def _keep(self) -> None:
+        decay = min(self.recipe.smooth, (1 + self.step) / (10 + self.step))
+        now = nn.ModuleList([self.generator, self.encoder])
+        for kept, value in zip(self.kept.parameters(), now.parameters(), strict=True):
+            kept.lerp_(value, 1 - decay)
+
+
+def feature_difference(found: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute difference of feature maps, as a share of the wanted ones' mean magnitude."""
+    return (found.float() - wanted.float()).abs().mean() / (wanted.float().abs().mean() + 1e-6)
+
+
+def as_pictures(images: Tensor) -> Tensor:
+    """uint8 to float32 -1..1, channels last."""
+    return (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def resized(images: torch.Tensor, side: int) -> torch.Tensor:
+    """uint8 images ``[N, 3, H, W]`` at another side; those of that side as they are."""
+    if images.shape[-2:] == (side, side):
+        return images
+    parts = [
+        functional.interpolate(part.float(), (side, side), mode="bicubic", antialias=True).round().clamp(0, 255).byte()
+        for part in images.split(64)
+    ]
+    return torch.cat(parts)
+
+
+def write_checkpoint(trainer: Trainer, path: Path, identity: str) -> None:
+    """Writes what a later run resumes from, whole or not at all; ``identity`` says what training it belongs to."""
+    part = path.with_suffix(".part")
+    torch.save({"identity": identity, **trainer.state()}, part)
+    part.replace(path)
