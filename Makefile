@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help leaderboard boards test lint bench weights panel schema clean
+.PHONY: help leaderboard boards test lint bench weights generator panel schema clean
 
 help:
 	@echo "make leaderboard   set up, run the default suite, say where the board is"
@@ -12,6 +12,7 @@ help:
 	@echo "make boards        run portraits-v1 and regenerate results/portraits-v1"
 	@echo "make bench         speed and memory as ratios"
 	@echo "make weights       train the referees of the portraits suites anew"
+	@echo "make generator     train the generator of the portraits suites anew (about 90 minutes of one core; resumes)"
 	@echo "make panel         simulate the panels of the portraits suites and train their networks anew"
 	@echo "make schema        export the JSON Schema of a record"
 
@@ -55,6 +56,9 @@ bench: $(VENV)/.dev $(VENV)/.programs
 
 weights: $(VENV)/.base
 	$(BIN)/python -m suites.train portraits-smoke portraits-v1
+
+generator: $(VENV)/.base
+	$(BIN)/anonbench generator train portraits-v1 --out anonymizers/kanonymity/weights/portraits.safetensors
 
 panel: panel-portraits-smoke panel-portraits-v1
 
