@@ -32,7 +32,7 @@ class Plan:
 
     Attributes:
         steps: in all.
-        adversarial_from: step at which the discriminator joins; None for 3/8 of all.
+        adversarial_from: step at which the discriminator joins; None for 5/8 of all.
         seed: of start weights and batches.
     """
 
@@ -42,12 +42,12 @@ class Plan:
 
     def recipe(self) -> Recipe:
         """The recipe with the rest at its defaults."""
-        joins = round(self.steps * 3 / 8) if self.adversarial_from is None else self.adversarial_from
+        joins = round(self.steps * 5 / 8) if self.adversarial_from is None else self.adversarial_from
         return Recipe(steps=self.steps, adversarial_from=joins, seed=self.seed)
 
 
 def design_for(side: int) -> Design:
-    """The smallest design that draws pictures of at least ``side`` px: 4 to 7 px, doubled three to five times."""
+    """The smallest design that draws pictures of at least ``side`` px: 4 to 8 px, doubled three to five times."""
     doublings = max(3, min(len(WIDTHS) - 1, int(math.log2(side / 4))))
     base = max(4, math.ceil(side / 2**doublings))
     return Design(WIDTHS[-doublings - 1 :], base, STYLE, MAPPING, LOWER_RATE, centred=True)

@@ -1,9 +1,11 @@
 """Trains a small style-based generator with its encoder on photographs: an autoencoder whose averages are faces too.
 
-Three terms: the decoded photograph must equal the original (pixels, at several scales, weighted around eyes and mouth
-where landmarks say where they are); it must look the same to the discriminator (its features, Larsen et al., ICML 2016);
-and the discriminator must not tell from photographs what is decoded, nor what is decoded from the *mean* of several latents
-(as Berthelot et al., ICLR 2019, do for pairs). The mapping network learns to give latents like those of photographs.
+First the decoded photograph must equal the original: in its pixels and edges, with more weight on eyes and mouth where
+landmarks say where they are, and at several scales. A linear reading of the latents must tell attributes and landmarks
+where they are known, so that the mean of some latents keeps what they have in common. Then a discriminator joins: decoded
+photographs must look the same to it (its features, Larsen et al., ICML 2016), and it must not tell from photographs what
+is decoded, nor what is decoded from the *mean* of several latents (as Berthelot et al., ICLR 2019, do for pairs). The
+mapping network learns to give latents like those of photographs.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from anonymizers.kanonymity.generator.network import Design, StyleGenerator
 
 STEEPEST = 1.0
 """Norm that gradients are clipped to."""
+MIRRORED = [1, 0, 2, 4, 3]
+"""Landmarks of a mirrored photograph, in their usual order."""
 MEMORY, DIRECTIONS = 256, 128
 """Latents of earlier steps that are remembered; random directions in which distributions are compared."""
 
@@ -40,6 +44,7 @@ class Recipe:
         adversary_rate: learning rate of the discriminator.
         adversarial, perceptual: how hard those terms pull on a picture beside the pixels' 1.
         naming: weight of the attributes in the discriminator's loss, where photographs are labelled.
+        reading: weight of what latents tell about attributes and landmarks.
         generated: pictures of averages per step.
         average: most latents in an average.
         focus: weight of pixels at eyes and mouth beside 1 elsewhere.
@@ -47,20 +52,56 @@ class Recipe:
         seed: of start weights and batches.
     """
 
-    steps: int = 8_000
-    adversarial_from: int = 3_000
+    steps: int = 40_000
+    adversarial_from: int = 25_000
     batch: int = 16
     rate: float = 2e-3
     encoder_share: float = 0.5
     adversary_rate: float = 2e-4
-    adversarial: float = 0.5
-    perceptual: float = 1.0
+    adversarial: float = 0.2
+    perceptual: float = 0.5
     naming: float = 0.5
+    reading: float = 0.05
     generated: int = 6
     average: int = 64
-    focus: float = 4.0
+    focus: float = 10.0
     smooth: float = 0.998
     seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Photographs ``[N, 3, S, S]``, -1..1, their landmarks in pixels and labels, where there are any."""
+
+    pictures: Tensor
+    landmarks: Tensor | None
+    labels: Tensor | None
+
+    def mirrored(self) -> Batch:
+        """Left and right exchanged."""
+        points = self.landmarks
+        if points is not None:
+            across = self.pictures.shape[3] - 1 - points[..., :1]
+            points = torch.cat([across, points[..., 1:]], dim=2)[:, MIRRORED]
+        return Batch(self.pictures.flip(3), points, self.labels)
+
+    def places(self) -> Tensor:
+        """Landmarks about the middle, in quarters of the side, ``[N, 5, 2]``."""
+        assert self.landmarks is not None
+        return (self.landmarks / self.pictures.shape[3] - 0.5) * 4
+
+    def focus(self, strength: float) -> Tensor:
+        """Weights per pixel ``[N, 1, S, S]``, mean 1: bumps ``strength`` high at eyes and mouth."""
+        count, size = len(self.pictures), self.pictures.shape[3]
+        if self.landmarks is None:
+            return torch.ones(count, 1, size, size)
+        points = self.landmarks
+        centres = torch.cat([points[:, :2], points[:, 3:].mean(dim=1, keepdim=True)], dim=1)
+        spread = (points[:, 1] - points[:, 0]).norm(dim=1)[:, None, None, None] * 0.3
+        line = torch.arange(size, dtype=torch.float32)
+        far = (line - centres[..., 1:])[:, :, :, None] ** 2 + (line - centres[..., :1])[:, :, None, :] ** 2
+        weight = 1 + (strength - 1) * torch.exp(-far / (2 * spread**2)).amax(dim=1, keepdim=True)
+        return weight / weight.mean(dim=(2, 3), keepdim=True)
 
 
 class Trainer:
@@ -86,8 +127,10 @@ class Trainer:
         self.design, self.recipe, self.pictures = design, recipe, pictures
         self.landmarks, self.labels = landmarks, labels
         self.generator, self.encoder = StyleGenerator(design), Encoder(design)
-        classes = () if labels is None else tuple((labels.amax(dim=0) + 1).tolist())
-        self.discriminator = Discriminator(tuple(reversed(design.channels))[1:], classes)
+        self.classes: tuple[int, ...] = () if labels is None else tuple((labels.amax(dim=0) + 1).tolist())
+        self.discriminator = Discriminator(tuple(reversed(design.channels))[1:], self.classes)
+        told = sum(self.classes) + (0 if landmarks is None else 2 * landmarks.shape[1])
+        self.reader = nn.Linear(design.layers * design.style, told) if told else None
         for network in (self.generator, self.encoder, self.discriminator):
             network.to(memory_format=torch.channels_last)
         self.kept = copy.deepcopy(nn.ModuleList([self.generator, self.encoder])).requires_grad_(False)
@@ -96,6 +139,8 @@ class Trainer:
             {"params": list(self.generator.parameters()), "share": 1.0},
             {"params": list(self.encoder.parameters()), "share": recipe.encoder_share},
         ]
+        if self.reader is not None:
+            makers.append({"params": list(self.reader.parameters()), "share": recipe.encoder_share})
         self.maker = torch.optim.Adam(makers, lr=recipe.rate, betas=(0.9, 0.99))
         self.judge = torch.optim.Adam(self.discriminator.parameters(), lr=recipe.adversary_rate, betas=(0.0, 0.99))
         self.memory = torch.zeros(0, design.layers, design.style)
@@ -104,14 +149,17 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds."""
-        parts = ("generator", "encoder", "discriminator", "kept", "maker", "judge")
-        return {"step": self.step, "memory": self.memory, **{name: getattr(self, name).state_dict() for name in parts}}
+        return {"step": self.step, "memory": self.memory, **{name: part.state_dict() for name, part in self._parts()}}
+
+    def _parts(self) -> list[tuple[str, Any]]:
+        names = ("generator", "encoder", "discriminator", "reader", "kept", "maker", "judge")
+        return [(name, getattr(self, name)) for name in names if getattr(self, name) is not None]
 
     def resume(self, state: dict[str, Any]) -> None:
         """Continues where a checkpoint was written."""
         self.step, self.memory = state["step"], state["memory"]
-        for name in ("generator", "encoder", "discriminator", "kept", "maker", "judge"):
-            getattr(self, name).load_state_dict(state[name])
+        for name, part in self._parts():
+            part.load_state_dict(state[name])
 
     def run(self, until: int) -> Iterator[int]:
         """Trains up to a step and yields after each."""
@@ -132,17 +180,14 @@ class Trainer:
         return network.eval(), encoder.eval()
 
     def _train(self) -> None:
-        rows = self._rows(self.recipe.batch)
+        batch = self._batch()
         for group in self.maker.param_groups:
             group["lr"] = self._rate() * group["share"]
-        originals = as_pictures(self.pictures[rows])
-        weight = self._focus(rows)
-        if bool(torch.rand((), generator=self._generator(1)) < 0.5):
-            originals, weight = originals.flip(3), weight.flip(3)
         if self.step < self.recipe.adversarial_from:
-            self._learn(self._pixels(self._decoded(originals)[0], originals, weight), self.maker)
+            made, latents = self._decoded(batch.pictures)
+            self._learn(self._pixels(made, batch) + self._read(latents, batch), self.maker)
         else:
-            self._contest(originals, weight, None if self.labels is None else self.labels[rows])
+            self._contest(batch)
         self._keep()
 
     def _generator(self, use: int) -> torch.Generator:
@@ -166,19 +211,15 @@ class Trainer:
         done = self.step / self.recipe.steps
         return self.recipe.rate * warm * (0.05 + 0.95 * 0.5 * (1 + torch.cos(torch.tensor(done * torch.pi)).item()))
 
-    def _focus(self, rows: Tensor) -> Tensor:
-        """Weights per pixel ``[N, 1, S, S]``, mean 1: bumps at eyes and mouth."""
-        size = self.pictures.shape[-1]
-        if self.landmarks is None:
-            return torch.ones(len(rows), 1, size, size)
-        points = self.landmarks[rows]
-        eyes, mouth = points[:, :2], points[:, 3:].mean(dim=1, keepdim=True)
-        centres = torch.cat([eyes, mouth], dim=1)
-        spread = (points[:, 1] - points[:, 0]).norm(dim=1)[:, None, None, None] * 0.3
-        line = torch.arange(size, dtype=torch.float32)
-        far = (line - centres[..., 1:])[:, :, :, None] ** 2 + (line - centres[..., :1])[:, :, None, :] ** 2
-        weight = 1 + (self.recipe.focus - 1) * torch.exp(-far / (2 * spread**2)).amax(dim=1, keepdim=True)
-        return weight / weight.mean(dim=(2, 3), keepdim=True)
+    def _batch(self) -> Batch:
+        """The photographs of this step, mirrored or not, and what is known of them."""
+        rows = self._rows(self.recipe.batch)
+        batch = Batch(
+            as_pictures(self.pictures[rows]),
+            None if self.landmarks is None else self.landmarks[rows],
+            None if self.labels is None else self.labels[rows],
+        )
+        return batch.mirrored() if bool(torch.rand((), generator=self._generator(1)) < 0.5) else batch
 
     def _decoded(self, originals: Tensor) -> tuple[Tensor, Tensor]:
         """Decoded photographs, and their latents."""
@@ -186,37 +227,56 @@ class Trainer:
             latents = self.encoder(originals)
             return self.generator(latents).float(), latents
 
-    def _pixels(self, made: Tensor, originals: Tensor, weight: Tensor) -> Tensor:
-        """Absolute and squared differences, weighted, and at coarser scales."""
+    def _pixels(self, made: Tensor, batch: Batch) -> Tensor:
+        """Absolute and squared differences and those of edges, weighted, and absolute ones at coarser scales."""
+        originals, weight = batch.pictures, batch.focus(self.recipe.focus)
         self.log["psnr"] = float(-10 * torch.log10((made.detach() - originals).square().mean() / 4))
-        loss = (weight * (made - originals).abs()).mean() + 2 * (weight * (made - originals).square()).mean()
+        difference = made - originals
+        loss = (weight * difference.abs()).mean() + 2 * (weight * difference.square()).mean()
+        for axis in (2, 3):
+            loss = loss + (weight.narrow(axis, 1, weight.shape[axis] - 1) * difference.diff(dim=axis).abs()).mean()
         for _ in range(3):
             made, originals = functional.avg_pool2d(made, 2), functional.avg_pool2d(originals, 2)
             loss = loss + 0.5 * (made - originals).abs().mean()
         return loss
 
-    def _contest(self, originals: Tensor, weight: Tensor, labels: Tensor | None) -> None:
+    def _read(self, latents: Tensor, batch: Batch) -> Tensor:
+        """What a linear reading of the latents misses of attributes and landmarks: a mean of latents then keeps them."""
+        if self.reader is None:
+            return latents.new_zeros(())
+        read, loss = self.reader(latents.flatten(1)), latents.new_zeros(())
+        for index, count in enumerate(self.classes):
+            assert batch.labels is not None
+            loss = loss + functional.cross_entropy(read[:, :count], batch.labels[:, index])
+            read = read[:, count:]
+        if batch.landmarks is not None:
+            loss = loss + 4 * functional.smooth_l1_loss(read, batch.places().flatten(1))
+        self.log |= {"read": float(loss.detach())}
+        return self.recipe.reading * loss
+
+    def _contest(self, batch: Batch) -> None:
         """One step of both sides.
 
         The terms meet on the pictures: each pulls with its share of the length of the pixels' gradient there, so that
         neither a strong nor a weak discriminator runs away with the training.
         """
-        made, latents = self._decoded(originals)
+        made, latents = self._decoded(batch.pictures)
         averaged = self._averaged(latents)
-        wanted = self._teach_judge(originals, torch.cat([made[: self.recipe.generated], averaged]).detach(), labels)
+        wanted = self._teach_judge(batch, torch.cat([made[: self.recipe.generated], averaged]).detach())
         self.discriminator.requires_grad_(False)
-        pull, share = self._pull(made.detach(), originals, weight, wanted)
+        pull, share = self._pull(made.detach(), batch, wanted)
         fooled = share * self._fooled_by(averaged.detach())
         self.discriminator.requires_grad_(True)
         self.maker.zero_grad(set_to_none=True)
-        torch.autograd.backward([made, averaged, self._mapped(latents)], [pull, fooled, None])
+        rest = self._mapped(latents) + self._read(latents, batch)
+        torch.autograd.backward([made, averaged, rest], [pull, fooled, None])
         self._remember(latents)
         self._step(self.maker)
 
-    def _pull(self, made: Tensor, originals: Tensor, weight: Tensor, wanted: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _pull(self, made: Tensor, batch: Batch, wanted: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Gradient of all terms on decoded photographs, and the factor of the discriminator's verdict in it."""
         pictures = made.requires_grad_(True)
-        pixels = torch.autograd.grad(self._pixels(pictures, originals, weight), pictures)[0]
+        pixels = torch.autograd.grad(self._pixels(pictures, batch), pictures)[0]
         with torch.autocast("cpu", torch.bfloat16):
             verdict, found = self.discriminator(pictures)
         alike = torch.stack([feature_difference(a, b) for a, b in zip(found, wanted, strict=True)]).mean()
@@ -267,15 +327,15 @@ class Trainer:
     def _remember(self, latents: Tensor) -> None:
         self.memory = torch.cat([latents.detach(), self.memory])[:MEMORY]
 
-    def _teach_judge(self, originals: Tensor, made: Tensor, labels: Tensor | None) -> list[Tensor]:
+    def _teach_judge(self, batch: Batch, made: Tensor) -> list[Tensor]:
         """One step of the discriminator; returns its features of the originals."""
         with torch.autocast("cpu", torch.bfloat16):
-            real, features = self.discriminator(originals)
+            real, features = self.discriminator(batch.pictures)
             fake, _ = self.discriminator(made)
         loss = functional.relu(1 - real.float()).mean() + functional.relu(1 + fake.float()).mean()
         self.log |= {"judge": float(loss.detach())}
-        if labels is not None:
-            naming = self.discriminator.naming_loss(features, labels)
+        if batch.labels is not None:
+            naming = self.discriminator.naming_loss(features, batch.labels)
             self.log |= {"naming": float(naming.detach())}
             loss = loss + self.recipe.naming * naming
         self._learn(loss, self.judge)
