@@ -16,8 +16,10 @@ from PIL import Image
 
 from anonymizers.kanonymity.generator.files import load_generator
 from anonymizers.kanonymity.generator.network import Design
-from anonymizers.kanonymity.generator.session import Plan, decoded_psnr, design_for, labels_of, train_generator
-from anonymizers.kanonymity.generator.training import Batch, Recipe, Trainer, as_pictures, resized, write_checkpoint
+from anonymizers.kanonymity.generator.pictures import as_pictures, resized
+from anonymizers.kanonymity.training.batch import Batch
+from anonymizers.kanonymity.training.session import Plan, decoded_psnr, design_for, labels_of, train_generator
+from anonymizers.kanonymity.training.trainer import Recipe, Trainer, write_checkpoint
 from benchmark.cli import cli
 from benchmark.errors import UsageError
 from benchmark.protocols import quiet

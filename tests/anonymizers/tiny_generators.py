@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from anonymizers.kanonymity.generator.adversary import Encoder
+from anonymizers.kanonymity.generator.encoder import Encoder
 from anonymizers.kanonymity.generator.files import write_generator
 from anonymizers.kanonymity.generator.network import Design, StyleGenerator
 from benchmark.faces import canonical

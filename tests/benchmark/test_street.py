@@ -171,7 +171,7 @@ def test_per_image_values_give_the_scores(out: Path) -> None:
     table = pd.read_parquet(record_folder(out, record) / "per_image.parquet")
     means = table.groupby("metric", observed=True)["value"].mean()
     for metric in ("static", "ssim", "psnr", "mse"):
-        assert means[metric] == pytest.approx(values_of(record)[metric], rel=1e-12)
+        assert means[metric] == pytest.approx(values_of(record)[metric], rel=1e-6)  # kept at 24 bits
     assert set(table.columns) == {"image_id", "identity_id", "metric", "value", "status", "seed"}
     assert table["image_id"].nunique() == record.coverage.n_expected
 

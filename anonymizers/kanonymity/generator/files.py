@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from anonymizers.kanonymity.generator.adversary import Encoder
+from anonymizers.kanonymity.generator.encoder import Encoder
 from anonymizers.kanonymity.generator.network import Design, StyleGenerator
 from anonymizers.kanonymity.generator.nvlabs import read_nvlabs
 from anonymizers.kanonymity.generator.rosinality import load_tensors, read_rosinality

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from anonymizers.kanonymity.generator.files import Generator
 from anonymizers.kanonymity.generator.perception import lpips_features
+from anonymizers.kanonymity.generator.pictures import as_pictures, resized
 from anonymizers.kanonymity.generator.projection import Weights, project
-from anonymizers.kanonymity.generator.training import as_pictures, resized
 from benchmark.features import inference
 from benchmark.filters import to_bytes
 from benchmark.protocols import Progress, silent

@@ -51,7 +51,7 @@ def train(**options: Any) -> None:
 
     Suites that render their pictures render further people for it. Stop it at any time: the same command goes on where it was.
     """
-    from anonymizers.kanonymity.generator.session import Plan, train_generator
+    from anonymizers.kanonymity.training.session import Plan, train_generator
     from benchmark.errors import UsageError
     from benchmark.machine import use_threads
 
@@ -77,7 +77,7 @@ def train(**options: Any) -> None:
 @FORMAT
 def project(**options: Any) -> None:
     """Projects probe images of SUITE into a generator: PSNR, and F1 of what comes out beside that of the originals."""
-    from anonymizers.kanonymity.generator.fidelity import fidelity
+    from anonymizers.kanonymity.training.fidelity import fidelity
     from benchmark.machine import use_threads
 
     use_threads(options["threads"])

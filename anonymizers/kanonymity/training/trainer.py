@@ -20,13 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from anonymizers.kanonymity.generator.adversary import Discriminator, Encoder
+from anonymizers.kanonymity.generator.encoder import Encoder
 from anonymizers.kanonymity.generator.network import Design, StyleGenerator
+from anonymizers.kanonymity.generator.pictures import as_pictures
+from anonymizers.kanonymity.training.batch import Batch
+from anonymizers.kanonymity.training.discriminator import Discriminator
 
 STEEPEST = 1.0
 """Norm that gradients are clipped to."""
-MIRRORED = [1, 0, 2, 4, 3]
-"""Landmarks of a mirrored photograph, in their usual order."""
 MEMORY, DIRECTIONS = 256, 128
 """Latents of earlier steps that are remembered; random directions in which distributions are compared."""
 
@@ -55,8 +56,8 @@ class Recipe:
     steps: int = 40_000
     adversarial_from: int = 25_000
     batch: int = 16
-    rate: float = 2e-3
-    encoder_share: float = 0.5
+    rate: float = 1.2e-2
+    encoder_share: float = 0.085
     adversary_rate: float = 2e-4
     adversarial: float = 0.2
     perceptual: float = 0.5
@@ -67,41 +68,6 @@ class Recipe:
     focus: float = 10.0
     smooth: float = 0.998
     seed: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Photographs ``[N, 3, S, S]``, -1..1, their landmarks in pixels and labels, where there are any."""
-
-    pictures: Tensor
-    landmarks: Tensor | None
-    labels: Tensor | None
-
-    def mirrored(self) -> Batch:
-        """Left and right exchanged."""
-        points = self.landmarks
-        if points is not None:
-            across = self.pictures.shape[3] - 1 - points[..., :1]
-            points = torch.cat([across, points[..., 1:]], dim=2)[:, MIRRORED]
-        return Batch(self.pictures.flip(3), points, self.labels)
-
-    def places(self) -> Tensor:
-        """Landmarks about the middle, in quarters of the side, ``[N, 5, 2]``."""
-        assert self.landmarks is not None
-        return (self.landmarks / self.pictures.shape[3] - 0.5) * 4
-
-    def focus(self, strength: float) -> Tensor:
-        """Weights per pixel ``[N, 1, S, S]``, mean 1: bumps ``strength`` high at eyes and mouth."""
-        count, size = len(self.pictures), self.pictures.shape[3]
-        if self.landmarks is None:
-            return torch.ones(count, 1, size, size)
-        points = self.landmarks
-        centres = torch.cat([points[:, :2], points[:, 3:].mean(dim=1, keepdim=True)], dim=1)
-        spread = (points[:, 1] - points[:, 0]).norm(dim=1)[:, None, None, None] * 0.3
-        line = torch.arange(size, dtype=torch.float32)
-        far = (line - centres[..., 1:])[:, :, :, None] ** 2 + (line - centres[..., :1])[:, :, None, :] ** 2
-        weight = 1 + (strength - 1) * torch.exp(-far / (2 * spread**2)).amax(dim=1, keepdim=True)
-        return weight / weight.mean(dim=(2, 3), keepdim=True)
 
 
 class Trainer:
@@ -364,22 +330,6 @@ class Trainer:
 def feature_difference(found: Tensor, wanted: Tensor) -> Tensor:
     """Mean absolute difference of feature maps, as a share of the wanted ones' mean magnitude."""
     return (found.float() - wanted.float()).abs().mean() / (wanted.float().abs().mean() + 1e-6)
-
-
-def as_pictures(images: Tensor) -> Tensor:
-    """uint8 to float32 -1..1, channels last."""
-    return (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-
-
-def resized(images: torch.Tensor, side: int) -> torch.Tensor:
-    """uint8 images ``[N, 3, H, W]`` at another side; those of that side as they are."""
-    if images.shape[-2:] == (side, side):
-        return images
-    parts = [
-        functional.interpolate(part.float(), (side, side), mode="bicubic", antialias=True).round().clamp(0, 255).byte()
-        for part in images.split(64)
-    ]
-    return torch.cat(parts)
 
 
 def write_checkpoint(trainer: Trainer, path: Path, identity: str) -> None:

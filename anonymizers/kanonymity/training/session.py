@@ -12,7 +12,8 @@ import torch
 
 from anonymizers.kanonymity.generator.files import write_generator
 from anonymizers.kanonymity.generator.network import Design
-from anonymizers.kanonymity.generator.training import Recipe, Trainer, as_pictures, resized, write_checkpoint
+from anonymizers.kanonymity.generator.pictures import as_pictures, resized
+from anonymizers.kanonymity.training.trainer import Recipe, Trainer, write_checkpoint
 from benchmark.errors import UsageError
 from benchmark.hashing import sha256_json
 from benchmark.images import ImageSet
