@@ -59,7 +59,8 @@ class Encoder(nn.Module):
         side = math.ceil(design.base / 2)
         self.hidden = nn.Linear(channels[-1] * side * side, hidden)
         self.glance = nn.Linear(3 * GLANCE**2, hidden)
-        self.out = nn.Linear(hidden, design.layers * design.style)
+        self.out = nn.Linear(hidden, design.styles * design.style)
+        self.map = nn.Conv2d(channels[-2], design.map_channels, 1) if design.map_channels else None
 
     def features(self, pictures: Tensor) -> list[Tensor]:
         """Feature maps ``[N, C, h, w]`` from fine to coarse, which serve as a perceptual distance."""
@@ -70,7 +71,11 @@ class Encoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """``[N, 3, S, S]``, -1..1, to ``[N, layers, style]``."""
-        value = functional.leaky_relu(self.last(self.features(pictures)[-1]), SLOPE).flatten(1)
+        maps = self.features(pictures)
+        value = functional.leaky_relu(self.last(maps[-1]), SLOPE).flatten(1)
         small = functional.adaptive_avg_pool2d(pictures, GLANCE).flatten(1)
         flat: Tensor = self.out(functional.leaky_relu(self.hidden(value) + self.glance(small), SLOPE)).float()
-        return flat.view(-1, self.design.layers, self.design.style)
+        if self.map is not None:
+            flat = torch.cat([flat, self.map(maps[-2]).float().flatten(1)], dim=1)
+        rest = self.design.layers * self.design.style - flat.shape[1]
+        return functional.pad(flat, (0, rest)).view(-1, self.design.layers, self.design.style)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -25,6 +26,8 @@ class Design:
         mapping_rate: learning rate multiplier in the mapping network.
         centred: whether the mapping network gives a difference from the mean latent for every layer, as in generators
             that were trained together with an encoder, instead of one latent for all.
+        map_channels: of a coarse map that the last latents are read as, row by row, at twice the base; it says what is
+            where, which styles alone learn slowly (Kim et al., StyleMapGAN, CVPR 2021). 0: none, as published.
     """
 
     channels: tuple[int, ...]
@@ -33,6 +36,7 @@ class Design:
     mapping: int = 8
     mapping_rate: float = 0.01
     centred: bool = False
+    map_channels: int = 0
 
     @property
     def size(self) -> int:
@@ -41,7 +45,12 @@ class Design:
 
     @property
     def layers(self) -> int:
-        """Latents of a picture in W+: one per convolution, and one for the last ``ToRgb``."""
+        """Latents of a picture in W+: the styles, then those of the map."""
+        return self.styles + math.ceil(self.map_channels * (2 * self.base) ** 2 / self.style)
+
+    @property
+    def styles(self) -> int:
+        """Latents that are styles: one per convolution, and one for the last ``ToRgb``."""
         return 2 * len(self.channels)
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,6 +86,7 @@ class Synthesis(nn.Module):
         channels, style = design.channels, design.style
         self.design = design
         self.constant = nn.Parameter(torch.randn(1, channels[0], design.base, design.base))
+        self.lift = nn.Conv2d(design.map_channels, channels[1], 1, bias=False) if design.map_channels else None
         self.layers = nn.ModuleList([StyledLayer(channels[0], channels[0], style)])
         self.to_rgb = nn.ModuleList([ToRgb(channels[0], style, upsample=False)])
         for before, after in pairwise(channels):
@@ -103,10 +113,18 @@ class Synthesis(nn.Module):
         picture: Tensor | None = None
         for index, layer in enumerate(self.layers):
             value = layer(value, latents[:, index], noises[index])
+            if index == 1 and self.lift is not None:
+                value = value + self.lift(self.map_of(latents).to(value.dtype))
             if index % 2 == 0:
                 picture = self.to_rgb[index // 2](value, latents[:, index + 1], picture)
         assert picture is not None
         return picture
+
+    def map_of(self, latents: Tensor) -> Tensor:
+        """The coarse map in W+ ``[N, layers, style]``: ``[N, map_channels, S, S]``, S twice the base."""
+        side, count = 2 * self.design.base, self.design.map_channels
+        flat = latents[:, self.design.styles :].flatten(1)[:, : count * side**2]
+        return flat.reshape(-1, count, side, side)
 
 
 class StyleGenerator(nn.Module):

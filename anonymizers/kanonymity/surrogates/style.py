@@ -97,7 +97,11 @@ class Style:
     def shaped(self, mixed: Tensor, network: Generator) -> Tensor:
         """Mixed latents after the choice of layers and truncation."""
         mean = network.network.mean_latent.cpu()
-        return truncated(in_layers(mixed, mean, self.layers), mean, self.psi)
+        styles = getattr(network.network.design, "styles", mixed.shape[1])
+        kept = in_layers(mixed[:, :styles], mean[:styles], self.layers)
+        coarse = self.layers in ("all", "coarse")  # as the map is
+        rest = mixed[:, styles:] if coarse else mean[styles:].expand_as(mixed[:, styles:])
+        return truncated(torch.cat([kept, rest], dim=1), mean, self.psi)
 
 
 class _Comparison:

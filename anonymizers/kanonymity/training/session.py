@@ -23,6 +23,8 @@ WIDTHS = (160, 160, 160, 128, 64, 32)
 """Channels per resolution; the last one belongs to the finest."""
 STYLE, MAPPING = 128, 4
 LOWER_RATE = 1.0
+MAP = 8
+"""Channels of the coarse map."""
 SAVE_EVERY = 500
 HELD_OUT = 64
 
@@ -51,7 +53,7 @@ def design_for(side: int) -> Design:
     """The smallest design that draws pictures of at least ``side`` px: 4 to 8 px, doubled three to five times."""
     doublings = max(3, min(len(WIDTHS) - 1, int(math.log2(side / 4))))
     base = max(4, math.ceil(side / 2**doublings))
-    return Design(WIDTHS[-doublings - 1 :], base, STYLE, MAPPING, LOWER_RATE, centred=True)
+    return Design(WIDTHS[-doublings - 1 :], base, STYLE, MAPPING, LOWER_RATE, centred=True, map_channels=MAP)
 
 
 def train_generator(images: ImageSet, plan: Plan, out: Path, trained_on: str, report: Report) -> float:
