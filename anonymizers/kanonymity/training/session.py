@@ -35,7 +35,7 @@ class Plan:
 
     Attributes:
         steps: in all.
-        adversarial_from: step at which the discriminator joins; None for 5/8 of all.
+        adversarial_from: step at which the discriminator joins; None for a quarter of all.
         seed: of start weights and batches.
     """
 
@@ -45,7 +45,7 @@ class Plan:
 
     def recipe(self) -> Recipe:
         """The recipe with the rest at its defaults."""
-        joins = round(self.steps * 5 / 8) if self.adversarial_from is None else self.adversarial_from
+        joins = round(self.steps / 4) if self.adversarial_from is None else self.adversarial_from
         return Recipe(steps=self.steps, adversarial_from=joins, seed=self.seed)
 
 

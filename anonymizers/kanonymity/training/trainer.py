@@ -53,8 +53,8 @@ class Recipe:
         seed: of start weights and batches.
     """
 
-    steps: int = 40_000
-    adversarial_from: int = 25_000
+    steps: int = 12_000
+    adversarial_from: int = 3_000
     batch: int = 16
     rate: float = 1.2e-2
     encoder_share: float = 0.085
