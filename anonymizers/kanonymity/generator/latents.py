@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -12,9 +13,9 @@ from anonymizers.kanonymity.generator.files import Generator
 from anonymizers.kanonymity.generator.perception import lpips_features
 from anonymizers.kanonymity.generator.pictures import as_pictures, resized
 from anonymizers.kanonymity.generator.projection import Weights, project
-from benchmark.features import inference
+from benchmark.features import FeatureNetwork, features_of, inference
 from benchmark.filters import to_bytes
-from benchmark.protocols import Progress, silent
+from benchmark.protocols import Progress, Referees, silent
 
 BATCH = 16
 """Rows through a network at a time: always as many, because kernels for other numbers round in another order."""
@@ -23,18 +24,14 @@ STEPS = 200
 WEIGHTS = Weights(perceptual=1.0, pixel=1.0, latent=0.01)
 
 
-def in_batches(run: Callable[[Tensor], Tensor], values: Tensor, progress: Progress = silent) -> Tensor:
+def in_batches(run: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
     """Runs a network over rows, ``BATCH`` at a time; the last batch is filled up with copies of its last row."""
     padded = torch.cat([values, values[-1:].expand(-len(values) % BATCH, *values.shape[1:])])
-    parts = []
-    for start in range(0, len(padded), BATCH):
-        parts.append(run(padded[start : start + BATCH]))
-        progress(min(BATCH, len(values) - start))
-    return torch.cat(parts)[: len(values)]
+    return torch.cat([run(part) for part in padded.split(BATCH)])[: len(values)]
 
 
 def latents_of(generator: Generator, images: Tensor, steps: int = 0, progress: Progress = silent) -> Tensor:
-    """Projects photographs to W+.
+    """Projects photographs to W+, each of them once per process.
 
     A generator with an encoder begins there, and ``steps`` of optimisation may follow, which compare pixels and the
     encoder's own features. One without begins at its mean latent, compares LPIPS features, and takes ``STEPS`` where
@@ -44,7 +41,7 @@ def latents_of(generator: Generator, images: Tensor, steps: int = 0, progress: P
         generator: ready to use.
         images: uint8 ``[N, 3, H, W]``.
         steps: of optimisation.
-        progress: told how many images are done.
+        progress: told how many images are done; those projected before come at the end.
 
     Returns:
         float32 ``[N, layers, style]`` on the CPU.
@@ -58,20 +55,33 @@ def latents_of(generator: Generator, images: Tensor, steps: int = 0, progress: P
 
     def projected(rows: Tensor) -> Tensor:
         pictures = as_pictures(resized(rows, generator.network.design.size)).to(device)
-        with inference():
+        with torch.no_grad():
             start = begin(pictures).clone()
         if features is None:
             return start.cpu()
-        return project(
-            generator.network,
-            pictures,
-            start.detach().clone(),
-            steps=steps or STEPS,
-            perceptual=features,
-            weights=WEIGHTS,
-        ).cpu()
+        count = steps or STEPS
+        return project(generator.network, pictures, start, steps=count, perceptual=features, weights=WEIGHTS).cpu()
 
-    return in_batches(projected, images, progress)
+    def run(rows: Tensor) -> Tensor:
+        with torch.inference_mode(False):  # optimisation takes gradients
+            return in_batches(projected, rows.clone()).flatten(1)
+
+    network = FeatureNetwork("latents", f"{generator.sha256} latents {steps}", str(device), run)
+    told = _Told(progress)
+    found = features_of(network, images, Referees(report=lambda title, total: nullcontext(told)))
+    progress(len(images) - told.count)
+    return found.view(len(images), generator.network.design.layers, generator.network.design.style)
+
+
+class _Told:
+    """Counts what it passes on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.count = progress, 0
+
+    def __call__(self, count: int) -> None:
+        self.count += count
+        self.progress(count)
 
 
 def _start(generator: Generator) -> Callable[[Tensor], Tensor]:
