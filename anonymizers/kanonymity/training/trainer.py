@@ -58,12 +58,12 @@ class Recipe:
     batch: int = 16
     rate: float = 1.2e-2
     encoder_share: float = 0.085
-    adversary_rate: float = 2e-4
-    adversarial: float = 0.2
+    adversary_rate: float = 4e-4
+    adversarial: float = 0.4
     perceptual: float = 0.5
     naming: float = 0.5
     reading: float = 0.05
-    generated: int = 6
+    generated: int = 10
     average: int = 64
     focus: float = 10.0
     smooth: float = 0.998
@@ -149,6 +149,7 @@ class Trainer:
         batch = self._batch()
         for group in self.maker.param_groups:
             group["lr"] = self._rate() * group["share"]
+        self.judge.param_groups[0]["lr"] = self.recipe.adversary_rate
         if self.step < self.recipe.adversarial_from:
             made, latents = self._decoded(batch.pictures)
             self._learn(self._pixels(made, batch) + self._read(latents, batch), self.maker)
