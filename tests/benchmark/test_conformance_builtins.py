@@ -21,7 +21,13 @@ MORE = [
     "mask(region=face)",
     "pixelate(size=7, variant=edi)",
 ]
-NOTED = {"identity": ["effect"], "black": ["effect"], "ksame-eigen": ["single image"], "ksame-pixel": ["single image"]}
+NOTED = {
+    "identity": ["effect"],
+    "black": ["effect"],
+    "ksame-eigen": ["single image"],
+    "ksame-pixel": ["single image"],
+    "kanon": ["single image"],
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
