@@ -170,7 +170,9 @@ class RenderedSuite:
         labels = {f"label.{name}": values for name, values in made.labels.items()}
         identity = made.identity - known
         tensors = {"images": made.images, "landmarks": made.landmarks, "identity": identity, **labels}
-        return self._image_set(tensors, "further", People(identities=people, photographs=photographs), range(photographs))
+        return self._image_set(
+            tensors, "further", People(identities=people, photographs=photographs), range(photographs)
+        )
 
     def _image_set(self, tensors: dict[str, torch.Tensor], group: str, people: People, photographs: range) -> ImageSet:
         from suites.portraits import CLASSES
