@@ -112,11 +112,10 @@ def knee_of(x: Sequence[float], y: Sequence[float], allowed: Sequence[bool]) -> 
     Returns:
         None for a curve that does not bend towards its end, and where nothing is allowed.
     """
-    wide, high = x[-1] - x[0], max(y) - min(y)
+    wide, high = x[-1] - x[0], y[-1] - y[0]
     if not wide or not high:
         return None
-    rises = y[-1] > y[0]
-    heights = [((value - min(y)) if rises else (max(y) - value)) / high for value in y]
-    above = [height - (place - x[0]) / wide for height, place in zip(heights, x, strict=True)]
-    best = max((row for row in range(len(x)) if allowed[row]), key=lambda row: above[row], default=None)
+    above = [(value - y[0]) / high - (place - x[0]) / wide for value, place in zip(y, x, strict=True)]
+    between = [row for row in range(1, len(x) - 1) if allowed[row]]
+    best = max(between, key=lambda row: above[row], default=None)
     return best if best is not None and above[best] > 1e-9 else None

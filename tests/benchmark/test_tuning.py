@@ -75,6 +75,17 @@ def everywhere(x: Any) -> list[bool]:
     return [True] * len(x)
 
 
+@pytest.mark.parametrize("y", [[0.5, 0.3, 0.45, 0.6, 0.7], [0.30, 0.29, 0.40, 0.45, 0.50]])
+def test_a_dip_after_the_first_value_does_not_make_it_the_knee(y: list[float]) -> None:
+    """The chord joins the ends of the curve, wherever its extremes lie."""
+    x = [2, 3, 4, 5, 6]
+    slope = (y[-1] - y[0]) / (x[-1] - x[0])
+    above = [value - (y[0] + slope * (place - x[0])) for value, place in zip(y, x, strict=True)]
+    wanted = max(range(1, 4), key=lambda row: above[row])
+    assert knee_of(x, y, everywhere(y)) == (wanted if above[wanted] > 1e-9 else None)
+    assert knee_of(x, y, everywhere(y)) != 0
+
+
 def test_the_knee_of_satopaas_example() -> None:
     # y = -1 / x + 5, the figure of the paper: the knee of ten points in 0..1 lies at x = 0.22.
     x = np.linspace(0.0, 1.0, 10)
