@@ -164,6 +164,16 @@ def test_modules_that_hold_themselves_end_in_an_error(file, monkeypatch) -> None
         read_nvlabs(file)
 
 
+def test_empty_modules_repeated_in_breadth_end_in_an_error(file, monkeypatch) -> None:
+    stub_modules(monkeypatch)
+    inner = Persistent("Module", {"_modules": {}})
+    for _ in range(6):  # 12 ** 6 empty modules, none of them deep
+        inner = Persistent("Module", {"_modules": {str(name): inner for name in range(12)}})
+    file.write_bytes(pickle.dumps({"G_ema": Persistent("Generator", {"_modules": {"a": inner}})}, protocol=3))
+    with pytest.raises(EntrantError, match="nested or repeated without end"):
+        read_nvlabs(file)
+
+
 def test_one_block_of_numbers_for_many_tensors_ends_in_an_error(file, monkeypatch) -> None:
     stub_modules(monkeypatch)
     block = torch.zeros(10**5)

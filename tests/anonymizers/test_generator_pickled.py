@@ -122,6 +122,12 @@ HOSTILE = {
     ),
     "dictionary with arguments": (b"ccollections\nOrderedDict\n(]tR.", "with arguments"),
     "many copies": (b"cbuiltins\nset\n(](" + b"N" * 40 + b"etR.", "copy of 40"),
+    "a tensor of many dimensions": (
+        b"ctorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_bytes\n(C\x01xtRK\x00("
+        + b"K\x01" * 40
+        + b"tK\x01\x85tR.",
+        "copy of 40",
+    ),
     "object without a state": (OBJECT + b"}tR.", "where str should be"),
 }
 

@@ -86,6 +86,7 @@ class Contents:
         self.path = path
         self.settings: dict[str, Any] = {}
         self.tensors: dict[str, Tensor] = {}
+        self.modules = 0
         self.room = 2 * path.stat().st_size
 
     def flattened(self, network: StoredObject) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -94,7 +95,8 @@ class Contents:
         return self.settings, self.tensors
 
     def _walk(self, prefix: str, module: StoredObject, depth: int) -> None:
-        if depth > DEEPEST or len(self.settings) + len(self.tensors) > MOST:
+        self.modules += 1
+        if depth > DEEPEST or self.modules + len(self.settings) + len(self.tensors) > MOST:
             raise wrong_file(self.path, f"its modules are nested or repeated without end at {prefix[:80]}")
         for name, value in module.state.items():
             if isinstance(name, str) and (value is None or isinstance(value, bool | int | float | str)):

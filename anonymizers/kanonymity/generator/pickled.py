@@ -104,7 +104,7 @@ def _block(data: object) -> StoredBlock:
 
 
 def _tensor(block: object, offset: object, shape: object, stride: object, *_: object) -> StoredTensor:
-    sizes, steps = (tuple(_is(int, value) for value in _is(tuple, values)) for values in (shape, stride))
+    sizes, steps = (tuple(_is(int, value) for value in _short(_is(tuple, values))) for values in (shape, stride))
     return StoredTensor(_is(StoredBlock, block), _is(int, offset), sizes, steps)
 
 
