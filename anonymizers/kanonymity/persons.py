@@ -85,7 +85,9 @@ def attribute_of(persons: Persons, images: ImageSet, names: tuple[str, ...]) -> 
     for name in names:
         labels = images.attributes[name]
         joint = joint * len(labels.classes) + _usual(persons, labels)
-        classes = [f"{before} {value}".strip() for before in classes for value in labels.classes]
+        classes = [
+            ", ".join(filter(None, (before, f"{name}={value}"))) for before in classes for value in labels.classes
+        ]
     return joint, classes
 
 

@@ -158,9 +158,24 @@ class TestPersons:
         )
         persons = persons_of(images)
         values, classes = attribute_of(persons, images, ("age", "glasses"))
-        assert [classes[value] for value in values.tolist()] == ["young square", "young no"]
+        assert [classes[value] for value in values.tolist()] == [
+            "age=young, glasses=square",
+            "age=young, glasses=no",
+        ]
         with pytest.raises(EntrantError, match="no attribute 'height'; they have: age, glasses"):
             attribute_of(persons, images, ("age", "height"))
+
+    def test_names_of_values_that_run_into_each_other_stay_apart(self, make_set):
+        images = dataclasses.replace(
+            make_set(2, persons=2),
+            attributes={
+                "x": Labels(torch.tensor([0, 1]), ("a", "a b")),
+                "y": Labels(torch.tensor([0, 1]), ("b c", "c")),
+            },
+        )
+        values, classes = attribute_of(persons_of(images), images, ("x", "y"))
+        assert len(set(classes)) == 4
+        assert values[0] != values[1]
 
 
 class TestEmbeddings:
@@ -428,7 +443,7 @@ class TestSelect:
         with pytest.raises(EntrantError) as caught:
             release(make(k=6, select="kind"), people)
         text = str(caught.value)
-        assert re.search(r"only 5 of 11 persons .*'odd'.* k=6 .*use k=5 or less", text), text
+        assert re.search(r"only 5 of 11 persons .*'kind=odd'.* k=6 .*use k=5 or less", text), text
         assert "\n" not in text
 
     def test_an_attribute_that_is_not_there_is_named(self, people, make):

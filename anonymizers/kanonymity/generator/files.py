@@ -67,7 +67,7 @@ def training_of(name: str) -> str:
     try:
         with safe_open(path, framework="pt") as file:
             facts = dict(_header(file)["facts"])
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, LookupError, ArithmeticError, ValueError, TypeError) as error:
         raise EntrantError(
             f"{path} is no generator of this project: make one with: anonbench generator train"
         ) from error
@@ -176,7 +176,7 @@ def _own(path: Path, device: str) -> Generator:
         network = StyleGenerator(Design(**{**design, "channels": tuple(design["channels"])}))
         encoder = Encoder(network.design, header["hidden"])
         facts = dict(header["facts"])
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (SafetensorError, LookupError, ArithmeticError, ValueError, TypeError, RuntimeError) as error:
         raise EntrantError(
             f"{path} is no generator of this project: make one with: anonbench generator train"
         ) from error

@@ -67,7 +67,13 @@ def learn_components(rows: torch.Tensor, components: float) -> Components:
             gram += part @ part.T
         _, weights = eigen_basis(gram, components)
         means, axes = zip(*((mean, weights.T @ part) for mean, part in _centred(rows)), strict=True)
-    return Components(torch.cat(means), torch.cat(axes, dim=1))
+    return Components(torch.cat(means), _upright(torch.cat(axes, dim=1)))
+
+
+def _upright(axes: torch.Tensor) -> torch.Tensor:
+    """The axes ``[C, D]`` with their largest entry positive: which way they point is the eigensolver's choice."""
+    largest = axes.gather(1, axes.abs().argmax(dim=1, keepdim=True))
+    return axes * torch.where(largest < 0, -1.0, 1.0)
 
 
 def _centred(rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
