@@ -253,6 +253,9 @@ def outcome(read, path):
     return ""
 
 
+HARMLESS = {"encodings", "torch", "unicodedata", "stringprep"}
+
+
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_changed_bytes_give_values_or_an_error_and_import_nothing(data, valid, tmp_path_factory) -> None:
@@ -263,7 +266,8 @@ def test_changed_bytes_give_values_or_an_error_and_import_nothing(data, valid, t
     path.write_bytes(content)
     before = set(sys.modules)
     assert "\n" not in outcome(read_pickle, path) + outcome(read_nvlabs, path)
-    assert all(name.startswith("encodings.") for name in set(sys.modules) - before), "Python's own alphabets may come"
+    came = {name.partition(".")[0] for name in set(sys.modules) - before}
+    assert came <= HARMLESS, "Python's alphabets, and what torch loads when it reads its first tensor"
 
 
 @settings(max_examples=300, deadline=None)
