@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmark.images import ImageSet
 from benchmark.protocols import Scores
@@ -38,6 +40,7 @@ def bootstrap(
     statistic: Callable[[torch.Tensor], torch.Tensor],
     seed: int = SEED,
     resamples: int = RESAMPLES,
+    over: str = "people",
 ) -> Interval | None:
     """Percentile interval of a statistic of column sums, resampling whole clusters with replacement.
 
@@ -48,6 +51,7 @@ def bootstrap(
         statistic: maps sums ``[B, D]`` to values ``[B]``; NaN where a resample does not define it.
         seed: of the resampling.
         resamples: B.
+        over: what the clusters are, in the plural.
 
     Returns:
         The 95 % interval, or None with fewer than two clusters or where no resample defines the statistic.
@@ -64,7 +68,7 @@ def bootstrap(
     tail = (1 - LEVEL) / 2
     low, high = torch.quantile(found, torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return Interval(
-        level=LEVEL, method="percentile bootstrap over people", low=low, high=high, seed=seed, resamples=len(found)
+        level=LEVEL, method=f"percentile bootstrap over {over}", low=low, high=high, seed=seed, resamples=len(found)
     )
 
 
@@ -75,10 +79,10 @@ def _counts(resamples: int, clusters: int, generator: torch.Generator) -> torch.
     return counts.scatter_add_(1, picks, torch.ones_like(counts))
 
 
-def mean_interval(values: torch.Tensor, clusters: torch.Tensor) -> Interval | None:
-    """Interval of the mean of ``values`` (``[N]``)."""
+def mean_interval(values: torch.Tensor, clusters: torch.Tensor, over: str = "people") -> Interval | None:
+    """Interval of the mean of ``values`` (``[N]``), resampling clusters, which are ``over``."""
     columns = torch.stack([values.double(), torch.ones_like(values, dtype=torch.float64)], 1)
-    return bootstrap(columns, clusters, lambda sums: sums[:, 0] / sums[:, 1])
+    return bootstrap(columns, clusters, lambda sums: sums[:, 0] / sums[:, 1], over=over)
 
 
 def mean_scores(metric: str, values: torch.Tensor, images: ImageSet, column: str | None = None, **more: Any) -> Scores:
@@ -101,3 +105,22 @@ def mean_scores(metric: str, values: torch.Tensor, images: ImageSet, column: str
         **more,
     )
     return Scores(score, {column or metric: values})
+
+
+def equal_error_threshold(same: NDArray[np.float64], different: NDArray[np.float64]) -> tuple[float, float]:
+    """The distance at which as many pairs of one person are rejected as pairs of two are accepted.
+
+    Args:
+        same: distances of pairs of one person.
+        different: distances of pairs of two people.
+
+    Returns:
+        Threshold and the larger of the two error rates there: where the curves step over each other, the threshold
+        with the smallest difference.
+    """
+    from sklearn.metrics import roc_curve
+
+    truth = np.concatenate([np.ones(len(same)), np.zeros(len(different))])
+    accepted, named, cuts = roc_curve(truth, -np.concatenate([same, different]), drop_intermediate=False)
+    place = int(np.abs(1 - named - accepted)[1:].argmin()) + 1  # the first cut accepts nothing, at infinity
+    return float(-cuts[place]), float(max(accepted[place], 1 - named[place]))

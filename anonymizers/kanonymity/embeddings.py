@@ -12,9 +12,10 @@ from anonymizers.kanonymity.surrogates.components import learn_components
 from anonymizers.kanonymity.surrogates.eigenfaces import person_means
 from benchmark.errors import EntrantError, did_you_mean
 from benchmark.features import features_of, recogniser_features
+from benchmark.hashing import sha256_json
 from benchmark.images import ImageSet
 from benchmark.protocols import Controller, Referees
-from benchmark.registry import load, names
+from benchmark.registry import load, names, source_hash
 
 PCA, RECOGNISER = "pca", "recogniser"
 VARIANCE = 0.95
@@ -55,8 +56,12 @@ def needs(name: str) -> frozenset[str]:
 
 
 def found(name: str) -> dict[str, str]:
-    """What an embedding depends on that may differ from machine to machine."""
-    return {} if name in (PCA, RECOGNISER) else dict(load("embedders", name).found())
+    """What an embedding of a plug-in depends on: its source, its threshold and its weights."""
+    if name in (PCA, RECOGNISER):
+        return {}
+    plugin = load("embedders", name)
+    source = source_hash(type(plugin))
+    return {"embedder": source, "threshold": sha256_json(plugin.threshold), **plugin.found()}
 
 
 def embedding(name: str, images: ImageSet, controller: Controller) -> Embedding:

@@ -11,8 +11,8 @@ from pydantic.dataclasses import dataclass
 
 from anonymizers.conventional.ksame import GroupSize, KSamePixel
 from anonymizers.kanonymity import embeddings
-from anonymizers.kanonymity.partition import find_method, partition, partition_inside
-from anonymizers.kanonymity.persons import Persons, attribute_of, described, persons_of, twins
+from anonymizers.kanonymity.partition import LOCAL_SEARCH, find_method, partition, partition_inside
+from anonymizers.kanonymity.persons import Persons, attribute_of, described, persons_of, twins, varies
 from anonymizers.kanonymity.surrogates.appearance import Appearance
 from anonymizers.kanonymity.surrogates.base import Request, Surrogate
 from anonymizers.kanonymity.surrogates.eigenfaces import Basis, Eigenfaces
@@ -71,6 +71,8 @@ class Kanon:
     @model_validator(mode="after")
     def _usable(self) -> Kanon:
         embeddings.needs(self.embedding)
+        if self.partition.removesuffix(LOCAL_SEARCH) == "matching" and self.k != 2:
+            raise ValueError(f"partition={self.partition} makes pairs, and k={self.k}: use k=2 or partition=best")
         return self
 
     @property
@@ -125,7 +127,8 @@ class Kanon:
         group = groups[persons.of_image]
         if self.surrogate != "style":  # which tells of every photograph it projects
             controller.progress(len(images))
-        return Released(surrogates[group], {"group": group, **self._notes(points, persons, groups)})
+        notes = self._notes(points, persons, groups) | self._selected(persons, images) | request.notes
+        return Released(surrogates[group], {"group": group, **notes})
 
     def _groups(self, points: torch.Tensor, persons: Persons, images: ImageSet, seed: int) -> torch.Tensor:
         """Group of each person, int64 ``[P]``."""
@@ -158,11 +161,18 @@ class Kanon:
             "groups": f"{len(sizes)} of {int(sizes.min())} to {int(sizes.max())} persons",
             "divided": f"by {self.partition}, on {self.embedding}",
         }
-        if self.select:
-            notes["selected"] = f"no group mixes {self.select.replace('+', ', ')}"
         alike = twins(points)
         if alike:
             notes["same embedding"] = (
                 f"{alike} persons have exactly the embedding of another, who may be the same person"
             )
         return notes
+
+    def _selected(self, persons: Persons, images: ImageSet) -> dict[str, str]:
+        """By what, and of which attributes a person's most frequent value had to do."""
+        names = self.select.split("+") if self.select else []
+        varying = [f"{name} of {count}" for name in names if (count := varies(persons, images.attributes[name]))]
+        told = f"no group mixes {', '.join(names)}"
+        if varying:
+            told += f"; by the most frequent value where photographs of a person differ: {', '.join(varying)} persons"
+        return {"selected": told} if names else {}

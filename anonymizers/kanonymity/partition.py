@@ -54,6 +54,9 @@ METHODS: dict[str, Method] = {
 }
 """Ways to divide persons, by name. Each may be followed by ``+exchange``."""
 
+PUBLISHED = frozenset(METHODS) - {"best", "flow", "hp-v2", "matching", "mdav", "v-mdav"}
+"""Methods of the authors' program that ``compat`` reproduces; it leaves the others as they are."""
+
 
 def partition(points: ArrayLike, k: int, method: str = "best", *, seed: int = 0, compat: bool = False) -> Labels:
     """Divides persons into groups of at least k.
@@ -66,7 +69,8 @@ def partition(points: ArrayLike, k: int, method: str = "best", *, seed: int = 0,
         k: persons per group, at least; 2 or more.
         method: a name of ``METHODS``, and ``+exchange`` behind it for local search on top.
         seed: of whatever the method draws, 0 or more; the same seed gives the same groups.
-        compat: as in the published program, bugs and dependence on the order of the rows included.
+        compat: as in the published program, bugs and dependence on the order of the rows included; without effect on
+            methods that are not in ``PUBLISHED``.
 
     Returns:
         Group of each person, int64 ``[P]``, numbered 0..G-1 without gaps.
@@ -78,8 +82,8 @@ def partition(points: ArrayLike, k: int, method: str = "best", *, seed: int = 0,
     rows = check_points(points, k)
     if len(rows) < 2 * k:
         return np.zeros(len(rows), dtype=np.int64)
-    if compat:
-        return check_groups(run(rows.astype(precision(rows)), k, seed, True), len(rows), k, method)
+    if compat and method.removesuffix(LOCAL_SEARCH) in PUBLISHED:
+        return check_groups(run(scaled(rows.astype(precision(rows))), k, seed, True), len(rows), k, method)
     order = canonical_order(rows)
     labels = np.empty(len(rows), dtype=np.int64)
     labels[order] = run(moved(rows[order].astype(precision(rows), copy=False)), k, seed, False)
@@ -226,9 +230,15 @@ def precision(rows: NDArray[np.floating]) -> type[np.float32 | np.float64]:
     return np.float32 if rows.dtype == np.float32 and len(rows) > LARGEST_SQUARE else np.float64
 
 
-def moved(points: Points) -> Points:
-    """The points around their mean and scaled by a power of two, in place, so that no square overflows or vanishes."""
+def scaled(points: Points) -> Points:
+    """The points scaled by a power of two, in place, so that no square overflows or vanishes."""
     largest = max(-points.min(), points.max())
-    np.ldexp(points, -int(np.frexp(largest)[1]), out=points)
+    scaled_points: Points = np.ldexp(points, -int(np.frexp(largest)[1]), out=points)
+    return scaled_points
+
+
+def moved(points: Points) -> Points:
+    """The points scaled and around their mean, in place."""
+    scaled(points)
     points -= points.mean(axis=0, dtype=np.float64).astype(points.dtype)
     return points

@@ -7,6 +7,7 @@ a clip, too) follow the person, who is described by the mean of their embeddings
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,9 @@ import torch
 from anonymizers.conventional.ksame import number_persons
 from benchmark.errors import EntrantError
 from benchmark.images import ImageSet, Labels
+
+PARTS = 40
+"""Binary places that what is computed of a photograph is rounded to before it is added up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +43,9 @@ class Persons:
         return self.of_image.bincount(minlength=self.count)
 
     def means(self, values: torch.Tensor) -> torch.Tensor:
-        """Mean per person of ``[N, ...]``, float64 ``[P, ...]``; each number is rounded so that no order can change it.
+        """Mean per person of ``[N, ...]``, float64 ``[P, ...]``; numbers are rounded so that no order can change a sum.
+
+        To ``PARTS`` of a unit, whoever else is in the set; coarser only where sums would not fit 63 bits.
 
         Raises:
             EntrantError: a value is NaN or infinite.
@@ -51,10 +57,11 @@ class Persons:
                 f"what was computed of {len(broken)} of {len(flat)} images is not finite, the first of image {broken[0]}: "
                 "leave them out, or use another embedding or generator"
             )
-        scale = 2.0**40 / max(1.0, float(flat.abs().max()))
+        largest = math.frexp(float(flat.abs().max()))[1] + int(self.photographs.max()).bit_length()
+        scale = 2.0 ** min(PARTS, 62 - largest)
         sums = torch.zeros(self.count, flat.shape[1], dtype=torch.int64)
         sums.index_add_(0, self.of_image, (flat * scale).round().long())
-        means: torch.Tensor = (sums.double() / scale / self.photographs[:, None]).unflatten(1, values.shape[1:])
+        means: torch.Tensor = (sums.double() / self.photographs[:, None] / scale).unflatten(1, values.shape[1:])
         return means
 
 
@@ -97,11 +104,21 @@ def _usual(persons: Persons, labels: Labels) -> torch.Tensor:
     return counts.argmax(dim=1)
 
 
+def varies(persons: Persons, labels: Labels) -> int:
+    """Persons whose photographs differ in an attribute."""
+    seen = torch.zeros(persons.count, len(labels.classes), dtype=torch.bool)
+    seen[persons.of_image, labels.values] = True
+    return int((seen.sum(dim=1) > 1).sum())
+
+
 def described(persons: Persons) -> str:
     """What the record says about persons and photographs."""
     least, most = int(persons.photographs.min()), int(persons.photographs.max())
     if not persons.known:
-        return "every image counted as a person of its own: without labels, two of one person may be in two groups"
+        return (
+            "every image counted as a person of its own, as there are no labels: k images share a face, and nothing is "
+            "promised about persons, as a group may hold one person alone"
+        )
     if most == 1:
         return "one photograph per person"
     several = f"{least}" if least == most else f"{least} to {most}"

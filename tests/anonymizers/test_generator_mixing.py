@@ -7,8 +7,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import kstest, uniform
 
-from anonymizers.kanonymity.generator.mixing import in_layers, layer_range, mix_latents, truncated, weighted
+from anonymizers.kanonymity.generator.mixing import (
+    in_layers,
+    layer_range,
+    mix_latents,
+    random_weight,
+    truncated,
+    weighted,
+)
 from benchmark.errors import EntrantError
 
 
@@ -43,11 +51,13 @@ def test_unit_example_of_the_paper() -> None:
 
 
 def test_random_mix_has_the_documented_weights() -> None:
-    latents, weights = persons(), np.random.default_rng(7).uniform(0.6, 1.0, 12)
+    latents = persons()
+    weights = np.array([random_weight(latent, 7) for latent in latents])
     normalised = by_hand(latents, GROUPS, weights, lambda members: sum(weights[i] for i in members))
     torch.testing.assert_close(
         mix_latents(latents, GROUPS, "random", seed=7).double(), normalised, rtol=1e-5, atol=1e-6
     )
+    weights = np.random.default_rng(7).uniform(0.6, 1.0, 12)
     paper = 1.67 * by_hand(latents, GROUPS, weights, len)
     made = mix_latents(latents, GROUPS, "random", seed=7, compat=True).double()
     torch.testing.assert_close(made, paper, rtol=1e-5, atol=1e-6)
@@ -59,6 +69,17 @@ def test_random_mix_of_equal_members_is_that_member_unless_compat_exaggerates_it
     torch.testing.assert_close(mix_latents(latents, groups, "random"), torch.ones(4, 1, 1))
     gains = mix_latents(latents, groups, "random", compat=True)
     torch.testing.assert_close(gains, torch.full((4, 1, 1), 1.67 * 0.8), rtol=0.02, atol=0)
+
+
+def test_random_weights_are_uniform_and_follow_the_latent_alone() -> None:
+    latents = torch.randn(2000, 2, 3, generator=torch.Generator().manual_seed(0))
+    weights = np.array([random_weight(latent, 3) for latent in latents])
+    assert kstest(weights, uniform(0.6, 0.4).cdf).pvalue > 0.01
+    assert random_weight(latents[7].clone(), 3) == weights[7] != random_weight(latents[7], 4)
+    whole = mix_latents(latents, np.arange(2000) % 50, "random", seed=3)
+    rows = np.arange(2000)[np.arange(2000) % 50 == 9][::-1].copy()
+    alone = mix_latents(latents[rows], np.zeros(40, np.int64), "random", seed=3)
+    torch.testing.assert_close(alone[0], whole[9])
 
 
 def test_same_seed_same_mix() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from anonymizers.kanonymity.clustering.sizes import LARGEST_SQUARE, group_means, target_sizes
-from anonymizers.kanonymity.partition import METHODS, canonical_order, partition, partition_inside
+from anonymizers.kanonymity.partition import METHODS, PUBLISHED, canonical_order, partition, partition_inside
 from benchmark.errors import EntrantError
 
 ROOM = "anonymizers.kanonymity.clustering"
@@ -90,6 +90,22 @@ def test_groups_survive_any_unit_and_origin(method, scale, shift):
     """Squares of these numbers overflow, vanish, or lose their last digits."""
     points = np.round(drawn(24, 3, 2), 3)
     assert np.array_equal(partition(points * scale + shift, 2, method), partition(points, 2, method))
+
+
+@pytest.mark.parametrize("method", sorted(PUBLISHED))
+@pytest.mark.parametrize("scale", [2.0**600, 2.0**-600])
+def test_published_groups_survive_any_unit(method, scale):
+    points = np.round(drawn(24, 3, 2), 3)
+    scaled, plain = (partition(points * unit, 3, method, compat=True) for unit in (scale, 1))
+    assert np.array_equal(scaled, plain)
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - PUBLISHED - {"matching"}))
+def test_compat_leaves_what_was_never_published_as_it_is(method):
+    points = drawn(24, 3, 2)
+    plain = partition(points, 3, method)
+    assert np.array_equal(partition(points, 3, method, compat=True), plain)
+    assert as_sets(points, plain) == as_sets(points[::-1], partition(points[::-1], 3, method, compat=True))
 
 
 PLANTED = [name for name in EVERY if not name.startswith(("kmeans", "oka", "random"))]

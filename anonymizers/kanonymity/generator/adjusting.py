@@ -79,6 +79,14 @@ class Adjusted:
         """Persons without a distance: neither matched nor safe."""
         return tuple(int(person) for person in np.flatnonzero(np.isnan(self.distances)))
 
+    def told(self, k: int, threshold: float) -> str:
+        """The outcome in one line."""
+        anew = sum(outcome.rounds > 0 for outcome in self.groups)
+        return (
+            f"{anew} of {len(self.groups)} groups mixed anew in {self.rounds} rounds; in {len(self.above)} more than 1/{k} "
+            f"of the members stay within {threshold:.3g} of the surrogate; {len(self.unmeasured)} persons not measured"
+        )
+
 
 @dataclass
 class _State:

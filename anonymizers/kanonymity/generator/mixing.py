@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.errors import EntrantError
+from benchmark.hashing import sha256_tensor
 
 LOWEST_WEIGHT = 0.6
 """Random weights are uniform from here to 1."""
@@ -35,9 +36,9 @@ def mix_latents(
         latents: W+ of the persons, ``[P, layers, style]``.
         groups: of each person, 0..G-1, ``[P]``.
         mix: ``naive`` is the mean of the members; ``random`` weighs them by uniform numbers from 0.6 to 1.
-        seed: of the random weights; person by person, in their order.
-        compat: the authors' random mix, which divides by the number of members and multiplies by 1.67 (a gain of 1.34
-            on average); the naive mix is the same.
+        seed: of the random weights.
+        compat: the authors' random mix, which draws in the order of persons, divides by the number of members and
+            multiplies by 1.67 (a gain of 1.34 on average); the naive mix is the same.
 
     Returns:
         ``[G, layers, style]``.
@@ -49,10 +50,16 @@ def mix_latents(
         return weighted(latents, groups, np.ones(len(groups)))
     if mix != "random":
         raise EntrantError(f"mix='{mix}' is unknown; use naive or random")
-    weights = np.random.default_rng(seed).uniform(LOWEST_WEIGHT, 1.0, len(groups))
     if compat:
+        weights = np.random.default_rng(seed).uniform(LOWEST_WEIGHT, 1.0, len(groups))
         return weighted(latents, groups, weights, by_number=True) * COMPAT_GAIN
-    return weighted(latents, groups, weights)
+    return weighted(latents, groups, np.array([random_weight(latent, seed) for latent in latents]))
+
+
+def random_weight(latent: Tensor, seed: int) -> float:
+    """A person's weight, uniform from ``LOWEST_WEIGHT`` to 1: drawn by latent and seed, whoever else is in the set."""
+    content = int(sha256_tensor(latent), 16)
+    return float(np.random.default_rng([seed, content]).uniform(LOWEST_WEIGHT, 1.0))
 
 
 def weighted(

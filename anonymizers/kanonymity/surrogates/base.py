@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
 
+from anonymizers.conventional.ksame import number_persons
 from benchmark.errors import EntrantError
 from benchmark.hashing import sha256_tensor
 from benchmark.images import ImageSet
@@ -29,12 +30,14 @@ class Request:
         of_image: int64 ``[N]``, the person of each image, 0 to P - 1; everybody has an image.
         groups: int64 ``[P]``, the group of each person, 0 to G - 1; every group has a person.
         controller: device, batch size, seed, and what else was declared.
+        notes: what the record should say about the surrogates; makers add to it.
     """
 
     images: ImageSet
     of_image: torch.Tensor
     groups: torch.Tensor
     controller: Controller
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -115,9 +118,17 @@ def settled(values: torch.Tensor) -> torch.Tensor:
 
 
 def in_content_order(images: ImageSet) -> ImageSet:
-    """The same images sorted by the hash of their pixels: an order that neither keys nor numbers have a part in."""
+    """The same images in an order that neither keys nor numbers have a part in.
+
+    They are sorted by the hash of their pixels; where persons have the same photograph, by all of the person's.
+    """
     digests = [sha256_tensor(image) for image in images.images]
-    return images.select(torch.tensor(sorted(range(len(images)), key=digests.__getitem__), dtype=torch.int64))
+    person = number_persons(images).tolist()
+    owned: dict[int, list[str]] = {}
+    for digest, who in sorted(zip(digests, person, strict=True)):
+        owned.setdefault(who, []).append(digest)
+    order = sorted(range(len(images)), key=lambda row: (digests[row], owned[person[row]], person[row]))
+    return images.select(torch.tensor(order, dtype=torch.int64))
 
 
 def other_people(surrogate: str, controller: Controller) -> ImageSet:

@@ -26,8 +26,8 @@ class UpConv:
     """One face per group, mixed from as many other people (proxies) as the group has members.
 
     Which proxies is all that a surrogate says about its group: they are those nearest to the members in the space of the
-    proxies' eigenfaces, a different one for every member. Their mean code, a neutral expression and the mean pose go
-    through a network that learned to draw each of the proxies.
+    proxies' eigenfaces, a different one for every member while there are enough. Their mean code, a neutral expression
+    and the mean pose go through a network that learned to draw each of the proxies.
 
     Attributes:
         recipe: how the network is trained.
@@ -86,7 +86,7 @@ def _distances(request: Request, proxies: Proxies) -> torch.Tensor:
 
 
 def _nearest(distances: torch.Tensor) -> torch.Tensor:
-    """How often each proxy is taken, float64 ``[Q]``: one per member, no proxy again before all are taken.
+    """How often each proxy is taken, float64 ``[Q]``: one per member, nearest in sum, each ceil(m / Q) times at most.
 
     Args:
         distances: of the members of one group, ``[m, Q]``.
