@@ -128,6 +128,8 @@ HOSTILE = {
         + b"tK\x01\x85tR.",
         "copy of 40",
     ),
+    "a frozen set": (b"(\x91.", "FROZENSET"),
+    "a huge number": (b"\x8b\x00\x01\x00\x00" + bytes(256) + b".", "LONG4"),
     "object without a state": (OBJECT + b"}tR.", "where str should be"),
 }
 

@@ -12,10 +12,10 @@ from skimage.transform import downscale_local_mean
 from anonymizers.kanonymity.generator.network import Design, StyleGenerator
 from anonymizers.kanonymity.generator.perception import LpipsFeatures, lpips_features
 from anonymizers.kanonymity.generator.projection import (
+    Objective,
     Weights,
     by_area,
     feature_distance,
-    latent_spread,
     project,
     scheduled,
 )
@@ -114,36 +114,18 @@ def test_regularisation_holds_latents_near_the_anchor(generator) -> None:
 def test_the_objective_is_the_stated_sum(generator) -> None:
     _, pictures = drawn(generator, 3)
     start, anchor = drawn(generator, 3, seed=1)[0], drawn(generator, 1, seed=2)[0][0]
-    spread, told = torch.tensor([0.5, 1.0, 2.0, 4.0]).double(), []
-    weights = Weights(perceptual=0.3, pixel=2.0, latent=0.7)
-    project(
-        generator,
-        pictures,
-        start,
-        steps=1,
-        perceptual=maps,
-        weights=weights,
-        anchor=anchor,
-        spread=spread,
-        progress=told.append,
-    )
+    objective = Objective(generator, maps, Weights(perceptual=0.3, pixel=2.0, latent=0.7))
     with torch.no_grad():
+        losses = objective.losses(start, anchor.expand_as(start), objective.target(pictures, start))
         made = generator(start)
     for face in range(3):
         difference = (made[face] - pictures[face]).numpy()
         pixel = np.mean(difference**2)
-        away = np.mean([((start[face, i] - anchor[i]) / spread[i]).square().mean() for i in range(4)])
+        away = (start[face] - anchor).square().mean()
         perceptual = 0.0
         for ours, theirs in zip(maps(made), maps(pictures), strict=True):
             perceptual += ((ours[face] - theirs[face]) ** 2).sum(0).mean().item()
-        assert told[0].losses[face].item() == pytest.approx(0.3 * perceptual + 2 * pixel + 0.7 * away)
-
-
-def test_progress_counts_steps_of_every_batch(generator) -> None:
-    told = []
-    project(generator, drawn(generator, 5)[1], steps=3, batch=2, progress=told.append)
-    assert [(row.first, row.step) for row in told] == [(first, step) for first in (0, 2, 4) for step in range(3)]
-    assert [len(row.losses) for row in told] == [2] * 6 + [1] * 3
+        assert losses[face].item() == pytest.approx(0.3 * perceptual + 2 * pixel + 0.7 * away)
 
 
 @pytest.mark.parametrize("factor", [2, 3])
@@ -163,14 +145,6 @@ def test_learning_rate_rises_stays_and_falls() -> None:
     assert (np.diff(factors[152:]) < 0).all()
     assert 0 < factors[-1] < 0.01
     assert (factors > 0).all()
-
-
-def test_spread_is_each_layers_root_mean_square(generator) -> None:
-    z = torch.randn(20000, 5, generator=torch.Generator().manual_seed(3)).double()
-    with torch.no_grad():
-        expected = (generator.latents(z) - generator.mean_latent).square().mean((0, 2)).sqrt()
-    torch.testing.assert_close(latent_spread(generator), expected, rtol=0.05, atol=0)
-    assert torch.equal(latent_spread(generator), latent_spread(generator))
 
 
 def test_malformed_input(generator) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anonymizers.kanonymity.generator.pickled import Refused, StoredTensor, refused, unreadable
+from anonymizers.kanonymity.generator.pickled import StoredTensor, refused, unreadable
+from anonymizers.kanonymity.generator.scanning import Refused, Sizes
 
 STORAGES = frozenset(
     f"torch {kind}Storage" for kind in ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
@@ -79,10 +80,12 @@ def _numbers(data: bytes) -> Tensor:
 
 
 def _check_block(operations: Iterable[tuple[Any, Any, Any]], most: int | None) -> None:
+    sizes = Sizes()
     for code, value, _ in operations:
         if code.name == "GLOBAL" and value not in STORAGES:
             raise Refused(f"{str(value).replace(' ', '.', 1)} inside a block of numbers")
         if code.name not in PLAIN:
             raise Refused(f"the instruction {code.name} inside a block of numbers")
+        sizes.follow(code, value)
         if most is not None and isinstance(value, int) and value > most:
             raise Refused("a block that declares more numbers than it holds")

@@ -13,6 +13,7 @@ from anonymizers.kanonymity.generator.files import Generator
 from anonymizers.kanonymity.generator.perception import lpips_features
 from anonymizers.kanonymity.generator.pictures import as_pictures, resized
 from anonymizers.kanonymity.generator.projection import Weights, project
+from benchmark.errors import EntrantError
 from benchmark.features import FeatureNetwork, features_of, inference
 from benchmark.filters import to_bytes
 from benchmark.protocols import Progress, Referees, silent
@@ -22,6 +23,8 @@ BATCH = 16
 STEPS = 200
 """Of projection where there is no encoder to begin with."""
 WEIGHTS = Weights(perceptual=1.0, pixel=1.0, latent=0.01)
+
+REMEDY = "choose another file with generator=, or make one with: anonbench generator train"
 
 
 def in_batches(run: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
@@ -48,29 +51,39 @@ def latents_of(generator: Generator, images: Tensor, steps: int = 0, progress: P
 
     Raises:
         EnvironmentProblem: there is no encoder, and the weights of LPIPS are not on this machine.
+        EntrantError: latents are not finite: the generator is broken.
     """
-    device = generator.network.mean_latent.device
-    begin = _start(generator)
-    features = _features(generator, steps)
+    told = _Told(progress)
+    try:
+        found = features_of(
+            _projector(generator, steps), images, Referees(report=lambda title, total: nullcontext(told))
+        )
+    except ValueError as error:
+        raise EntrantError(f"{error}: {REMEDY}") from error
+    progress(len(images) - told.count)
+    return found.view(len(images), generator.network.design.layers, generator.network.design.style)
+
+
+def _projector(generator: Generator, steps: int) -> FeatureNetwork:
+    """Photographs to W+, one row per photograph, kept by the generator's content and the steps."""
+    network, begin, features = generator.network, _start(generator), _features(generator, steps)
+    device = network.mean_latent.device
 
     def projected(rows: Tensor) -> Tensor:
-        pictures = as_pictures(resized(rows, generator.network.design.size)).to(device)
+        pictures = as_pictures(resized(rows, network.design.size)).to(device)
         with torch.no_grad():
             start = begin(pictures).clone()
+        if not bool(start.isfinite().all()):
+            raise ValueError("the generator gives latents that are not finite")
         if features is None:
             return start.cpu()
-        count = steps or STEPS
-        return project(generator.network, pictures, start, steps=count, perceptual=features, weights=WEIGHTS).cpu()
+        return project(network, pictures, start, steps=steps or STEPS, perceptual=features, weights=WEIGHTS).cpu()
 
     def run(rows: Tensor) -> Tensor:
         with torch.inference_mode(False):  # optimisation takes gradients
             return in_batches(projected, rows.clone()).flatten(1)
 
-    network = FeatureNetwork("latents", f"{generator.sha256} latents {steps}", str(device), run)
-    told = _Told(progress)
-    found = features_of(network, images, Referees(report=lambda title, total: nullcontext(told)))
-    progress(len(images) - told.count)
-    return found.view(len(images), generator.network.design.layers, generator.network.design.style)
+    return FeatureNetwork("latents", f"{generator.sha256} latents {steps}", str(device), run)
 
 
 class _Told:

@@ -9,26 +9,19 @@ bytes until somebody asks for them with ``blocks.tensor_in``.
 from __future__ import annotations
 
 import pickle
-import pickletools
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from anonymizers.kanonymity.generator.scanning import Refused, scan
 from benchmark.errors import EntrantError, EnvironmentProblem
 
 REMEDY = "give a file of safetensors or a torch state dict, or the original file from its publisher"
-UNUSED = frozenset({"INST", "OBJ", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER", "READONLY_BUFFER"})
-"""Instructions that no pickle of a network needs; some of them call things."""
-MEMO = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 MOST = 16
 """Most elements of what a stand-in copies, so that a short file cannot fill the memory with copies."""
 Kind = TypeVar("Kind")
-
-
-class Refused(pickle.UnpicklingError):
-    """The pickle asks for something that is not in the table."""
 
 
 class StoredBlock(NamedTuple):
@@ -233,20 +226,3 @@ def refused(path: Path, what: str) -> EntrantError:
 def unreadable(path: Path, reason: str) -> EnvironmentProblem:
     """The error about a file that is no pickle, or not a whole one."""
     return EnvironmentProblem(f"{path} cannot be read as a pickle of a network: {reason}; {REMEDY}")
-
-
-def scan(file: IO[bytes]) -> None:
-    """Looks at the instructions of a pickle before it is read.
-
-    Lengths are checked against the file, and places in the memo against the number of instructions, so that a short
-    file cannot ask for much memory.
-
-    Raises:
-        Refused: an instruction that no network needs.
-        ValueError: it is truncated or no pickle.
-    """
-    for count, (code, value, _) in enumerate(pickletools.genops(file)):
-        if code.name in UNUSED:
-            raise Refused(f"the instruction {code.name}")
-        if code.name in MEMO and _is(int, value) > count:
-            raise Refused(f"place {value} of the memo after {count} instructions")

@@ -23,7 +23,6 @@ RAMP_UP, RAMP_DOWN = 0.05, 0.25
 """Parts of the steps in which the learning rate rises and falls."""
 LARGEST = 256
 """Side above which pictures are shrunk before features are taken."""
-SPREAD_SAMPLES = 1024
 
 
 class Draws(Protocol):
@@ -43,21 +42,12 @@ class Weights:
     Attributes:
         perceptual: distance in features.
         pixel: mean squared difference of the pixels, of pictures in -1..1.
-        latent: mean squared distance from the anchor, in units of each layer's spread.
+        latent: mean squared distance from the anchor.
     """
 
     perceptual: float = 1.0
     pixel: float = 1.0
     latent: float = 0.01
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a projection is: the step, and each face's loss, ``[N]`` of the batch that begins at ``first``."""
-
-    first: int
-    step: int
-    losses: Tensor
 
 
 def project(
@@ -70,11 +60,9 @@ def project(
     perceptual: Features | None = None,
     weights: Weights | None = None,
     anchor: Tensor | None = None,
-    spread: Tensor | None = None,
     batch: int = 16,
-    progress: Callable[[Progress], None] | None = None,
 ) -> Tensor:
-    """Finds latents whose pictures resemble given ones; of each face those with the lowest loss of all steps.
+    """Finds latents ``[N, layers, style]`` whose pictures resemble given ones: for each face the best of all steps.
 
     Faces do not influence each other: losses are summed, and Adam treats every number by itself. The generator's
     weights stay as they are. Nothing is random.
@@ -88,26 +76,19 @@ def project(
         perceptual: feature extractor (``perception.lpips_features``, or one's own); None leaves that term out.
         weights: of the terms.
         anchor: what latents are held near to, ``[layers, style]`` or ``[N, layers, style]``; None is the start.
-        spread: size of the latents' differences in each layer, ``[layers]`` (``latent_spread``); None is 1.
         batch: faces at a time.
-        progress: called after every step.
-
-    Returns:
-        ``[N, layers, style]``.
 
     Raises:
         EntrantError: shapes do not fit, or values are not finite.
     """
     begin = _begin(generator, pictures, start)
     hold = begin if anchor is None else anchor.to(begin).expand_as(begin)
-    unit = torch.ones(begin.shape[1]).to(begin) if spread is None else spread.to(begin).clamp_min(1e-8)
-    objective = _Objective(generator, perceptual, weights or Weights(), unit)
+    objective = Objective(generator, perceptual, weights or Weights())
     found = []
     for first in range(0, len(begin), batch):
         rows = slice(first, first + batch)
         target = objective.target(pictures[rows].to(begin), begin[rows])
-        report = _reporter(progress, first)
-        found.append(_optimised(objective, begin[rows], hold[rows], target, steps, rate, report))
+        found.append(_optimised(objective, begin[rows], hold[rows], target, steps, rate))
     return torch.cat(found) if found else begin
 
 
@@ -123,12 +104,8 @@ def _begin(generator: Draws, pictures: Tensor, start: Tensor | None) -> Tensor:
     return start.detach().to(mean).clone()
 
 
-def _reporter(progress: Callable[[Progress], None] | None, first: int) -> Callable[[int, Tensor], None]:
-    return lambda step, losses: None if progress is None else progress(Progress(first, step, losses))
-
-
 @dataclass(frozen=True, eq=False)
-class _Target:
+class Target:
     """A batch of pictures at the generator's size, and their features."""
 
     pictures: Tensor
@@ -136,24 +113,25 @@ class _Target:
 
 
 @dataclass(frozen=True, eq=False)
-class _Objective:
+class Objective:
+    """What is made small: how far the pictures of latents are from given ones, and the latents from where they are held."""
+
     generator: Draws
     perceptual: Features | None
     weights: Weights
-    unit: Tensor
 
-    def target(self, pictures: Tensor, latents: Tensor) -> _Target:
+    def target(self, pictures: Tensor, latents: Tensor) -> Target:
         """What a batch is compared with."""
         with torch.no_grad():
             side = self.generator(latents[:1]).shape[-1]
             resized = by_area(pictures, side)
-            return _Target(resized, self._features(resized))
+            return Target(resized, self._features(resized))
 
-    def losses(self, latents: Tensor, hold: Tensor, target: _Target) -> Tensor:
+    def losses(self, latents: Tensor, hold: Tensor, target: Target) -> Tensor:
         """Loss of each face, ``[N]``."""
         made = self.generator(latents)
         pixel = (made - target.pictures).square().flatten(1).mean(1)
-        away = ((latents - hold) / self.unit[:, None]).square().flatten(1).mean(1)
+        away = (latents - hold).square().flatten(1).mean(1)
         total = self.weights.pixel * pixel + self.weights.latent * away
         if target.features:
             total = total + self.weights.perceptual * feature_distance(self._features(made), target.features)
@@ -179,13 +157,12 @@ def feature_distance(one: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:
 
 
 def _optimised(
-    objective: _Objective,
+    objective: Objective,
     begin: Tensor,
     hold: Tensor,
-    target: _Target,
+    target: Target,
     steps: int,
     rate: float,
-    report: Callable[[int, Tensor], None],
 ) -> Tensor:
     """Adam on one batch; keeps the best latents of every face."""
     latents = begin.clone().requires_grad_(True)
@@ -202,7 +179,6 @@ def _optimised(
             (latents.grad,) = torch.autograd.grad(losses.sum(), latents)
         optimizer.param_groups[0]["lr"] = rate * scheduled(step, steps)
         optimizer.step()
-        report(step, losses.detach())
     return best
 
 
@@ -211,21 +187,3 @@ def scheduled(step: int, steps: int) -> float:
     part = (step + 1) / (steps + 1)
     down = min(1.0, (1 - part) / RAMP_DOWN)
     return (0.5 - 0.5 * math.cos(down * math.pi)) * min(1.0, part / RAMP_UP)
-
-
-class Maps(Protocol):
-    """A generator with a mapping network."""
-
-    mean_latent: Tensor
-
-    def latents(self, z: Tensor) -> Tensor:
-        """z ``[N, style]`` to W+ ``[N, layers, style]``."""
-        ...
-
-
-@torch.no_grad()
-def latent_spread(generator: Maps, samples: int = SPREAD_SAMPLES) -> Tensor:
-    """Root mean square of each layer's differences from the mean latent, ``[layers]``, over a fixed sample of z."""
-    mean = generator.mean_latent
-    z = torch.randn(samples, mean.shape[1], generator=torch.Generator().manual_seed(0))
-    return (generator.latents(z.to(mean)) - mean).square().mean((0, 2)).sqrt()
