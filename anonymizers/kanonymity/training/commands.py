@@ -17,13 +17,19 @@ if TYPE_CHECKING:
     from benchmark.images import ImageSet
     from benchmark.protocols import Report, Suite
 
+WHOSE = {
+    "background": "background photographs",
+    "enrol": "photographs of the evaluated people (enrol)",
+    "spare": "photographs of spare people",
+}
+"""What the photographs of a split are called in the generator's file."""
 THREADS = click.option("--threads", type=click.IntRange(1), help="Computing threads. Default: the cores that are idle.")
 CHOICE = ("suite", "data", "size", "groups", "referee")
 train_options = stacked(
     click.option("--out", type=FOLDER, required=True, help="File of the generator, ending in .safetensors."),
-    click.option("--steps", type=click.IntRange(1), default=12_000, show_default=True, help="Steps in all."),
+    click.option("--steps", type=click.IntRange(1), default=5_000, show_default=True, help="Steps in all."),
     click.option(
-        "--adversarial-from", type=click.IntRange(0), help="Step at which the discriminator joins. Default: a quarter of all."
+        "--adversarial-from", type=click.IntRange(0), help="Step at which the discriminator joins. Default: after 3/5 of all."
     ),
     click.option(
         "--people", type=click.IntRange(10), default=12_000, show_default=True,
@@ -103,11 +109,11 @@ def _taught(suite: Suite, splits: tuple[str, ...], people: int, report: Report) 
     further = getattr(suite, "further", None)
     if further is not None and not splits:
         return further(people, report=report), f"{people} further people"
-    names = splits or ("background",)
-    sets = [images for name in names if len(images := suite.images(name, report))]
+    wanted = {name: suite.images(name, report) for name in splits or ("background",)}
+    sets = {name: images for name, images in wanted.items() if len(images)}
     if not sets:
-        raise UsageError(f"{_title(suite)} has no {' or '.join(names)} photographs: choose others with --split")
-    return joined(sets), f"{' and '.join(names)} photographs"
+        raise UsageError(f"{_title(suite)} has no {' or '.join(wanted)} photographs: choose others with --split")
+    return joined(list(sets.values())), " and ".join(WHOSE[name] for name in sets)
 
 
 def _title(suite: Suite) -> str:

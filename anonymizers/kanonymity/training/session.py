@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from anonymizers.kanonymity.generator.files import write_generator
 from anonymizers.kanonymity.generator.network import Design
 from anonymizers.kanonymity.generator.pictures import as_pictures, resized
-from anonymizers.kanonymity.training.trainer import Recipe, Trainer, write_checkpoint
+from anonymizers.kanonymity.training.checkpoint import marks_of, take_up, write_checkpoint
+from anonymizers.kanonymity.training.recipe import Recipe
+from anonymizers.kanonymity.training.trainer import Trainer
 from benchmark.errors import UsageError
-from benchmark.hashing import sha256_json
 from benchmark.images import ImageSet
 from benchmark.protocols import Report
 
@@ -35,7 +36,7 @@ class Plan:
 
     Attributes:
         steps: in all.
-        adversarial_from: step at which the discriminator joins; None for a quarter of all.
+        adversarial_from: step at which the discriminator joins; None for three fifths of all.
         seed: of start weights and batches.
     """
 
@@ -45,7 +46,7 @@ class Plan:
 
     def recipe(self) -> Recipe:
         """The recipe with the rest at its defaults."""
-        joins = round(self.steps / 4) if self.adversarial_from is None else self.adversarial_from
+        joins = round(0.6 * self.steps) if self.adversarial_from is None else self.adversarial_from
         return Recipe(steps=self.steps, adversarial_from=joins, seed=self.seed)
 
 
@@ -70,32 +71,17 @@ def train_generator(images: ImageSet, plan: Plan, out: Path, trained_on: str, re
         Mean PSNR of the photographs held out, decoded from what they are encoded to.
 
     Raises:
-        UsageError: there are too few photographs, or the checkpoint belongs to another training.
+        UsageError: there are too few photographs, or the checkpoint is of another training or code.
     """
     if len(images) < 2 * plan.recipe().batch:
         raise UsageError(f"{len(images)} photographs are too few to train a generator; it takes at least 32")
-    held = min(HELD_OUT, len(images) // 10)
-    design = design_for(images.size[0])
-    pictures, landmarks = resized(images.images, design.size), images.landmarks
-    scaled = None if landmarks is None else landmarks * (design.size / images.size[0])
-    labels = labels_of(images)
-    taught = [None if part is None else part[:-held] for part in (scaled, labels)]
-    trainer = Trainer(design, plan.recipe(), pictures[:-held], *taught)
-    checkpoint = out.with_suffix(".checkpoint")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    identity = sha256_json([design.as_dict(), vars(plan.recipe()), images.content])
-    _take_up(trainer, checkpoint, identity)
-    with report("train generator", plan.steps) as progress:
-        progress(trainer.step)
-        for step in trainer.run(plan.steps):
-            progress(1)
-            if step % SAVE_EVERY == 0 or step == plan.steps:
-                write_checkpoint(trainer, checkpoint, identity)
+    trainer, held = _prepared(images, plan.recipe())
+    _run(trainer, out.with_suffix(".checkpoint"), marks_of(trainer, images), report)
     network, encoder = trainer.finished()
-    psnr = decoded_psnr(network, encoder, as_pictures(pictures[-held:]))
+    psnr = decoded_psnr(network, encoder, as_pictures(held))
     facts = {
         "trained_on": trained_on,
-        "photographs": len(images) - held,
+        "photographs": len(trainer.pictures),
         "steps": plan.steps,
         "held_out_psnr": round(psnr, 2),
     }
@@ -103,28 +89,44 @@ def train_generator(images: ImageSet, plan: Plan, out: Path, trained_on: str, re
     return psnr
 
 
-def labels_of(images: ImageSet) -> torch.Tensor | None:
+def _prepared(images: ImageSet, recipe: Recipe) -> tuple[Trainer, Tensor]:
+    """A trainer that has done nothing yet, and the pictures held out."""
+    held = min(HELD_OUT, len(images) // 10)
+    design = design_for(max(images.size))
+    pictures, landmarks, labels = resized(images.images, design.size), scaled(images, design.size), labels_of(images)
+    taught = [None if part is None else part[:-held] for part in (landmarks, labels)]
+    return Trainer(design, recipe, pictures[:-held], *taught), pictures[-held:]
+
+
+def _run(trainer: Trainer, checkpoint: Path, marks: Mapping[str, str], report: Report) -> None:
+    """All steps that are left, with a checkpoint now and then and at the end."""
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    take_up(trainer, checkpoint, marks)
+    steps = trainer.recipe.steps
+    with report("train generator", steps) as progress:
+        progress(trainer.step)
+        for step in trainer.run(steps):
+            progress(1)
+            if step % SAVE_EVERY == 0 or step == steps:
+                write_checkpoint(trainer, checkpoint, marks)
+
+
+def scaled(images: ImageSet, side: int) -> Tensor | None:
+    """Where landmarks come to be on pictures of another side, ``[N, 5, 2]`` in px; None where there are none."""
+    if images.landmarks is None or images.size == (side, side):
+        return images.landmarks
+    height, width = images.size
+    return (images.landmarks + 0.5) * torch.tensor([side / width, side / height]) - 0.5
+
+
+def labels_of(images: ImageSet) -> Tensor | None:
     """All attributes, int64 ``[N, attributes]``; None where there are none."""
     values = [labels.values for labels in images.attributes.values()]
     return torch.stack(values, dim=1) if values else None
 
 
-def _take_up(trainer: Trainer, checkpoint: Path, identity: str) -> None:
-    if not checkpoint.is_file():
-        return
-    try:
-        state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
-    except (RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
-        raise UsageError(f"{checkpoint} is damaged or no checkpoint: delete it first") from error
-    if state.get("identity") != identity:
-        raise UsageError(
-            f"{checkpoint} belongs to a training on other photographs or with other settings: delete it first"
-        )
-    trainer.resume(state)
-
-
 @torch.no_grad()
-def decoded_psnr(network: torch.nn.Module, encoder: torch.nn.Module, pictures: torch.Tensor) -> float:
+def decoded_psnr(network: torch.nn.Module, encoder: torch.nn.Module, pictures: Tensor) -> float:
     """Mean PSNR in dB of pictures ``[N, 3, S, S]``, -1..1, against what is decoded from their latents."""
     made = network(encoder(pictures)).clamp(-1, 1)
     return float((-10 * torch.log10((made - pictures).square().mean(dim=(1, 2, 3)) / 4)).mean())

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,49 +23,19 @@ from anonymizers.kanonymity.generator.network import Design, StyleGenerator
 from anonymizers.kanonymity.generator.pictures import as_pictures
 from anonymizers.kanonymity.training.batch import Batch
 from anonymizers.kanonymity.training.discriminator import Discriminator
+from anonymizers.kanonymity.training.losses import (
+    feature_difference,
+    means_of_some,
+    pixel_loss,
+    reading_loss,
+    sliced_distance,
+)
+from anonymizers.kanonymity.training.recipe import Recipe
 
 STEEPEST = 1.0
 """Norm that gradients are clipped to."""
-MEMORY, DIRECTIONS = 256, 128
-"""Latents of earlier steps that are remembered; random directions in which distributions are compared."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a generator is trained.
-
-    Attributes:
-        steps: optimiser steps in all.
-        adversarial_from: step at which the discriminator joins.
-        batch: photographs per step.
-        rate: peak learning rate of the generator.
-        encoder_share: learning rate of the encoder, as a share of it.
-        adversary_rate: learning rate of the discriminator.
-        adversarial, perceptual: how hard those terms pull on a picture beside the pixels' 1.
-        naming: weight of the attributes in the discriminator's loss, where photographs are labelled.
-        reading: weight of what latents tell about attributes and landmarks.
-        generated: pictures of averages per step.
-        average: most latents in an average.
-        focus: weight of pixels at eyes and mouth beside 1 elsewhere.
-        smooth: decay per step of the averaged weights that are kept.
-        seed: of start weights and batches.
-    """
-
-    steps: int = 12_000
-    adversarial_from: int = 3_000
-    batch: int = 16
-    rate: float = 1.2e-2
-    encoder_share: float = 0.085
-    adversary_rate: float = 4e-4
-    adversarial: float = 0.4
-    perceptual: float = 0.5
-    naming: float = 0.5
-    reading: float = 0.05
-    generated: int = 10
-    average: int = 64
-    focus: float = 10.0
-    smooth: float = 0.998
-    seed: int = 0
+MEMORY = 256
+"""Latents of earlier steps that are remembered."""
 
 
 class Trainer:
@@ -195,29 +163,15 @@ class Trainer:
             return self.generator(latents).float(), latents
 
     def _pixels(self, made: Tensor, batch: Batch) -> Tensor:
-        """Absolute and squared differences and those of edges, weighted, and absolute ones at coarser scales."""
-        originals, weight = batch.pictures, batch.focus(self.recipe.focus)
-        self.log["psnr"] = float(-10 * torch.log10((made.detach() - originals).square().mean() / 4))
-        difference = made - originals
-        loss = (weight * difference.abs()).mean() + 2 * (weight * difference.square()).mean()
-        for axis in (2, 3):
-            loss = loss + (weight.narrow(axis, 1, weight.shape[axis] - 1) * difference.diff(dim=axis).abs()).mean()
-        for _ in range(3):
-            made, originals = functional.avg_pool2d(made, 2), functional.avg_pool2d(originals, 2)
-            loss = loss + 0.5 * (made - originals).abs().mean()
-        return loss
+        """The loss of decoded photographs."""
+        self.log["psnr"] = float(-10 * torch.log10((made.detach() - batch.pictures).square().mean() / 4))
+        return pixel_loss(made, batch.pictures, batch.focus(self.recipe.focus))
 
     def _read(self, latents: Tensor, batch: Batch) -> Tensor:
         """What a linear reading of the latents misses of attributes and landmarks: a mean of latents then keeps them."""
         if self.reader is None:
             return latents.new_zeros(())
-        read, loss = self.reader(latents.flatten(1)), latents.new_zeros(())
-        for index, count in enumerate(self.classes):
-            assert batch.labels is not None
-            loss = loss + functional.cross_entropy(read[:, :count], batch.labels[:, index])
-            read = read[:, count:]
-        if batch.landmarks is not None:
-            loss = loss + 4 * functional.smooth_l1_loss(read, batch.places().flatten(1))
+        loss = reading_loss(self.reader(latents.flatten(1)), self.classes, batch)
         self.log |= {"read": float(loss.detach())}
         return self.recipe.reading * loss
 
@@ -267,29 +221,17 @@ class Trainer:
         """Pictures of the means of 2 to ``average`` latents: this batch's, and some that are remembered."""
         random = self._generator(2)
         pool = torch.cat([latents, self.memory[torch.randperm(len(self.memory), generator=random)]])
-        pool = pool[: max(self.recipe.average, len(latents))]
-        most = torch.tensor(float(len(pool))).log2()
-        sizes = (1 + (most - 1) * torch.rand(self.recipe.generated, generator=random)).exp2().round()
-        shares = (
-            torch.rand(self.recipe.generated, len(pool), generator=random).argsort(dim=1).argsort(dim=1)
-            < sizes[:, None]
-        )
-        means = torch.einsum("gn,nls->gls", shares / shares.sum(dim=1, keepdim=True), pool)
+        means = means_of_some(pool[: max(self.recipe.average, len(latents))], self.recipe.generated, random)
         with torch.autocast("cpu", torch.bfloat16):
             made: Tensor = self.generator(means).float()
         return made
 
     def _mapped(self, latents: Tensor) -> Tensor:
-        """Sliced Wasserstein distance of what the mapping network gives from latents of photographs.
-
-        Deshpande, Zhang and Schwing, CVPR 2018: sorted coordinates along random directions.
-        """
+        """How far what the mapping network gives is distributed from latents of photographs."""
         random = self._generator(3)
         known = torch.cat([latents.detach(), self.memory])
         drawn = self.generator.latents(torch.randn(len(known), self.design.style, generator=random)).flatten(1)
-        wanted = (known - known.mean(dim=0)).flatten(1)
-        directions = functional.normalize(torch.randn(wanted.shape[1], DIRECTIONS, generator=random), dim=0)
-        return ((drawn @ directions).sort(dim=0)[0] - (wanted @ directions).sort(dim=0)[0]).square().mean()
+        return sliced_distance(drawn, (known - known.mean(dim=0)).flatten(1), random)
 
     def _remember(self, latents: Tensor) -> None:
         self.memory = torch.cat([latents.detach(), self.memory])[:MEMORY]
@@ -326,15 +268,3 @@ class Trainer:
         now = nn.ModuleList([self.generator, self.encoder])
         for kept, value in zip(self.kept.parameters(), now.parameters(), strict=True):
             kept.lerp_(value, 1 - decay)
-
-
-def feature_difference(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean absolute difference of feature maps, as a share of the wanted ones' mean magnitude."""
-    return (found.float() - wanted.float()).abs().mean() / (wanted.float().abs().mean() + 1e-6)
-
-
-def write_checkpoint(trainer: Trainer, path: Path, identity: str) -> None:
-    """Writes what a later run resumes from, whole or not at all; ``identity`` says what training it belongs to."""
-    part = path.with_suffix(".part")
-    torch.save({"identity": identity, **trainer.state()}, part)
-    part.replace(path)
