@@ -19,11 +19,13 @@ import torch
 from torch.nn.functional import normalize
 
 from benchmark.errors import EnvironmentProblem
+from benchmark.faces import YUNET
 from benchmark.features import FeatureNetwork, features_of
 from benchmark.images import ImageSet
 from benchmark.protocols import Missing, Referees
+from benchmark.registry import source_hash
 from metrics.attackers.alignment import aligned
-from metrics.attackers.embedders import embedder, weights_of
+from metrics.attackers.embedders import FaceEmbedder, embedder, found_weights, weights_of
 from metrics.attackers.embedding import landmarks_of
 
 DLIB_THRESHOLD = 0.6
@@ -40,13 +42,21 @@ class DescribesFaces:
         name: of the recogniser.
         threshold: Euclidean distance up to which it takes two faces for one person's; None where nobody published one.
         run: images and a torch device name to ``[N, D]``.
-        found: what it depends on that may differ from machine to machine, by content or version.
+        weights: what it is made of on this machine, by hash or version.
     """
 
     name: str
     threshold: float | None
     run: Callable[[ImageSet, str], torch.Tensor]
-    found: Callable[[], dict[str, str]]
+    weights: Callable[[], dict[str, str]]
+
+    def found(self) -> dict[str, str]:
+        """What embeddings depend on besides the images and this package, by name.
+
+        The weights, YuNet's, which finds faces that nobody marked, and the attackers' source, whose networks and
+        alignment these are.
+        """
+        return {**self.weights(), **found_weights(YUNET), "attackers": source_hash(FaceEmbedder)}
 
     def __call__(self, images: ImageSet, device: str = "cpu") -> torch.Tensor:
         """Embeddings, float64 ``[N, D]``.

@@ -78,22 +78,3 @@ def rightly_named(surrogates: Floats, group: Ints, originals: Floats, member_of:
     nearest = cdist(surrogates, originals).argmin(1)
     found: Bools = member_of[group, nearest]
     return found
-
-
-def equal_error_threshold(same: Floats, different: Floats) -> tuple[float, float]:
-    """The distance at which as many pairs of one person are rejected as pairs of two are accepted.
-
-    Args:
-        same: distances of pairs of one person.
-        different: distances of pairs of two people.
-
-    Returns:
-        Threshold and the larger of the two error rates there: where the curves step over each other, the threshold
-        with the smallest difference.
-    """
-    from sklearn.metrics import roc_curve
-
-    truth = np.concatenate([np.ones(len(same)), np.zeros(len(different))])
-    accepted, named, cuts = roc_curve(truth, -np.concatenate([same, different]), drop_intermediate=False)
-    place = int(np.abs(1 - named - accepted)[1:].argmin()) + 1  # the first cut accepts nothing, at infinity
-    return float(-cuts[place]), float(max(accepted[place], 1 - named[place]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from benchmark.images import ImageSet, Labels
@@ -40,6 +41,22 @@ class Members:
     def groups(self) -> int:
         """How many groups there are."""
         return int(self.group.max()) + 1
+
+    @property
+    def clusters(self) -> torch.Tensor:
+        """What is resampled for intervals, int64 ``[M]``: groups, whose members share a surrogate.
+
+        Groups that have a person in common count as one.
+        """
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        people = self.person.unique(return_inverse=True)[1]
+        nodes = self.people + self.groups
+        edges = (np.ones(len(self)), (people.numpy(), (self.people + self.group).numpy()))
+        joined = connected_components(coo_array(edges, shape=(nodes, nodes)), directed=False)[1]
+        found: torch.Tensor = torch.from_numpy(joined[people.numpy()]).unique(return_inverse=True)[1]
+        return found
 
     def count(self, chosen: torch.Tensor) -> torch.Tensor:
         """How many images of each member are chosen (bool ``[N]``), int64 ``[M]``."""

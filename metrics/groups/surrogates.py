@@ -149,7 +149,7 @@ def _loss(name: str, seen: Seen) -> Score:
         value=float(distance[there].mean()),
         n=int(seen.delivered.sum()),
         n_clusters=len(members.person[there].unique()),
-        interval=mean_interval(distance[there], _clusters(members, there)),
+        interval=mean_interval(distance[there], members.clusters[there], "groups"),
         details={
             **members.claim,
             "people without surrogate": float((~there).sum()),
@@ -157,11 +157,6 @@ def _loss(name: str, seen: Seen) -> Score:
             "farthest": float(distance[there].max()),
         },
     )
-
-
-def _clusters(members: Members, there: torch.Tensor) -> torch.Tensor:
-    found: torch.Tensor = members.person[there].unique(return_inverse=True)[1]
-    return found
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -188,7 +183,8 @@ class ReIdentification:
             definition=(
                 "Share of persons with a surrogate whose originals are, on average, at most the matcher's threshold away "
                 "from it (Euclidean, unit embeddings). The threshold is where all pairs of photographs of other people "
-                "(the spare ones; else clear photographs of these, else of background people) give equal error. Allowed "
+                "(the spare ones; else clear photographs of these, else of background people, which is then said beside the "
+                "value) give equal error; of more than 2000 photographs, those of the first people. Allowed "
                 "is 1/k, over all and in every group: a group passes if at most one member is matched. Not delivered "
                 "images count neither as matched nor as safe. Rank-1: share of persons who are in the group of the "
                 f"surrogate that is nearest to an original of theirs. Seen by {EYES[self.network]}."
@@ -217,10 +213,10 @@ class ReIdentification:
         threshold = threshold_of(seen.eyes, referees)
         if threshold is None:
             return not_applicable(name, "no split has photographs to set the matcher's threshold by", len(original))
-        return Scores(_matched(name, seen, threshold))
+        return Scores(_matched(name, seen, threshold, threshold.reservation(self.network)))
 
 
-def _matched(name: str, seen: Seen, threshold: Threshold) -> Score:
+def _matched(name: str, seen: Seen, threshold: Threshold, reservation: str) -> Score:
     members = seen.members
     distance = seen.distance
     there = ~distance.isnan()
@@ -232,7 +228,7 @@ def _matched(name: str, seen: Seen, threshold: Threshold) -> Score:
         value=float(matched.double().mean()),
         n=int(seen.delivered.sum()),
         n_clusters=len(members.person[there].unique()),
-        interval=mean_interval(matched.double(), _clusters(members, there)),
+        interval=mean_interval(matched.double(), members.clusters[there], "groups"),
         anchors={"allowed": 1 / members.k},
         details={
             **members.facts,
@@ -245,6 +241,7 @@ def _matched(name: str, seen: Seen, threshold: Threshold) -> Score:
             "equal error rate at threshold": threshold.error,
             f"photographs of threshold ({threshold.split})": float(threshold.photographs),
         },
+        refused={"threshold of spare people": reservation} if reservation else {},
     )
 
 

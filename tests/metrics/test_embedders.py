@@ -12,8 +12,10 @@ from PIL import Image
 
 from benchmark.errors import EnvironmentProblem
 from benchmark.images import ImageSet
-from benchmark.registry import load, names
+from benchmark.registry import load, names, source_hash
 from benchmark.weights import missing
+from metrics.attackers.embedders import FaceEmbedder
+from metrics.embedders import faces
 from metrics.embedders.faces import EYES_TO_BOX, face_box, published_threshold
 
 LONDON = Path(__file__).parents[3] / "shared" / "data" / "london"
@@ -50,6 +52,17 @@ def test_a_missing_recogniser_says_what_to_type() -> None:
             continue
         with pytest.raises(EnvironmentProblem, match="Type: "):
             load("embedders", name)(image)
+
+
+@pytest.mark.parametrize("name", ["mobilefacenet", "arcface", "dlib"])
+def test_what_embeddings_depend_on_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The alignment is the attackers', whose source no user of a recogniser is hashed with."""
+    monkeypatch.setenv("ANONBENCH_WEIGHTS", str(tmp_path))
+    found = load("embedders", name).found()
+    assert found["attackers"] == source_hash(FaceEmbedder)
+    assert "yunet" not in found
+    monkeypatch.setattr(faces, "found_weights", lambda file: {file: "a" * 64})
+    assert load("embedders", name).found() == {**found, "yunet": "a" * 64}
 
 
 def test_a_box_is_square_about_the_landmarks() -> None:
