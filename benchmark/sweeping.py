@@ -9,14 +9,28 @@ from datetime import UTC, datetime
 
 import benchmark
 from benchmark.errors import EntrantError, UsageError
+from benchmark.hashing import sha256_json
 from benchmark.pipeline import Pipeline
 from benchmark.protocols import Metric
-from benchmark.records import Score
+from benchmark.records import MetricCard, Score
 from benchmark.registry import Entrant, build_entrant, build_metric, find_anonymizer
 from benchmark.release import EntrantFailed
 from benchmark.scoring import Scorer
 from benchmark.specs import Spec, parameters, parse_spec
-from benchmark.tuning import ALLOWED, RULE, Curve, Knee, Number, Tuning, knee_of
+from benchmark.tuning import (
+    ABOVE,
+    ALLOWED,
+    AMONG,
+    GROUPS,
+    RULE,
+    Curve,
+    Knee,
+    Number,
+    Tuning,
+    knee_of,
+    published,
+    published_command,
+)
 
 MOST_VALUES = 200
 _NUMBER = r"-?[0-9]+(?:\.[0-9]+)?"
@@ -74,9 +88,25 @@ class Sweep:
     entrants: dict[Number, Entrant]
 
     @property
-    def name(self) -> str:
-        """Slug."""
-        return f"{self.spec.slug}-over-{self.parameter}"
+    def first(self) -> Entrant:
+        """The entrant at the first value."""
+        return next(iter(self.entrants.values()))
+
+    @property
+    def shown(self) -> Spec:
+        """The spec as it is published."""
+        return published(self.spec)
+
+    @property
+    def found(self) -> dict[str, str]:
+        """What the result depends on besides source and parameters, sha256 by name."""
+        return dict(getattr(self.first.anonymizer, "found", dict)())
+
+    def name(self, seed: int) -> str:
+        """Slug; files of one name in two folders are told apart by what they hold."""
+        files = [model.sha256 for model in self.first.facts.weights] or self.found
+        held = "" if self.shown == self.spec else f"-{sha256_json(files)[:8]}"
+        return f"{self.shown.slug}{held}-over-{self.parameter}-seed-{seed}"
 
 
 def sweep_of(text: str, over: str) -> Sweep:
@@ -93,9 +123,11 @@ def sweep_of(text: str, over: str) -> Sweep:
             f"{spec.family} has no parameter '{parameter}' (it takes {', '.join(known) or 'none'}). "
             f"Try: anonbench show {spec.family}"
         )
-    base = Spec(spec.family, {name: value for name, value in spec.params.items() if name != parameter})
-    specs = {value: Spec(spec.family, {**base.params, parameter: value}) for value in values}
-    return Sweep(base, parameter, {value: build_entrant(str(one)) for value, one in specs.items()})
+    specs = {value: Spec(spec.family, {**spec.params, parameter: value}) for value in values}
+    entrants = {value: build_entrant(str(one)) for value, one in specs.items()}
+    taken = entrants[values[0]].spec  # a file was named by its path, and its entrant has a name
+    base = Spec(taken.family, {name: value for name, value in taken.params.items() if name != parameter})
+    return Sweep(base, parameter, entrants)
 
 
 def metrics_for(pipeline: Pipeline, entrant: Entrant) -> list[str]:
@@ -125,30 +157,50 @@ def tune(pipeline: Pipeline, sweep: Sweep, seed: int, say: Callable[[str], None]
     Raises:
         EntrantError: it failed at every value.
     """
-    first = next(iter(sweep.entrants.values()))
-    wanted = metrics_for(pipeline, first)
+    wanted = metrics_for(pipeline, sweep.first)
     scorer = Scorer(pipeline.store, pipeline.suite, pipeline.report, pipeline.settings.device, only=wanted)
-    cards = [metric.card for metric in scorer.metrics_of(first)]
+    cards = [metric.card for metric in scorer.metrics_of(sweep.first)]
     found: dict[Number, dict[str, Score]] = {}
     failures: dict[str, str] = {}
     for value, entrant in sweep.entrants.items():
         try:
             found[value] = _scores(pipeline, scorer, entrant, seed)
         except EntrantFailed as error:
-            failures[str(value)] = str(error)
+            failures[str(value)] = _without_paths(str(error), entrant)
         say(f"{entrant.spec}: {failures.get(str(value), 'measured')}")
     if not found:
         raise EntrantError(
             f"{sweep.spec} failed at every value of {sweep.parameter}; first: {next(iter(failures.values()))}"
         )
-    values = tuple(sweep.entrants)
-    params = {name: value for name, value in first.facts.params.items() if name != sweep.parameter}
-    report = Tuning(
-        name=sweep.name,
-        entrant=str(sweep.spec),
-        family=sweep.spec.family,
-        params=params,
-        entry_hash=first.facts.entry_hash,
+    report = _report(pipeline, sweep, seed, cards, found, failures)
+    return with_knee(report, _first_asked(pipeline, sweep.first, cards[0].name))
+
+
+def _without_paths(text: str, entrant: Entrant) -> str:
+    shown = published(entrant.spec).params
+    for name, value in entrant.spec.params.items():
+        text = text.replace(str(value), str(shown[name])) if shown[name] != value else text
+    return text
+
+
+def _report(
+    pipeline: Pipeline,
+    sweep: Sweep,
+    seed: int,
+    cards: Sequence[MetricCard],
+    found: dict[Number, dict[str, Score]],
+    failures: dict[str, str],
+) -> Tuning:
+    facts, values = sweep.first.facts, tuple(sweep.entrants)
+    params = published(Spec(facts.family, facts.params)).params
+    return Tuning(
+        name=sweep.name(seed),
+        entrant=str(sweep.shown),
+        family=facts.family,
+        params={name: value for name, value in params.items() if name != sweep.parameter},
+        entry_hash=facts.entry_hash,
+        weights=facts.weights,
+        found=sweep.found,
         parameter=sweep.parameter,
         values=values,
         seed=seed,
@@ -158,11 +210,10 @@ def tune(pipeline: Pipeline, sweep: Sweep, seed: int, say: Callable[[str], None]
         curves=tuple(_curve(card.name, values, found) for card in cards),
         failures=failures,
         no_knee="not looked for yet",
-        command=pipeline.command,
+        command=published_command(pipeline.command),
         harness_version=benchmark.__version__,
         created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
-    return with_knee(report, _first_asked(pipeline, first, cards[0].name))
 
 
 def _first_asked(pipeline: Pipeline, entrant: Entrant, name: str) -> str:
@@ -185,7 +236,13 @@ def _curve(metric: str, values: Sequence[Number], found: dict[Number, dict[str, 
         high=tuple(span.high if span else None for span in spans),
         allowed=tuple(score.anchors.get(ALLOWED) if score else None for score in scores),
         reasons=dict(_reasons(values, scores)),
+        details=_details(scores),
     )
+
+
+def _details(scores: Sequence[Score | None]) -> dict[str, tuple[float | None, ...]]:
+    lines = {name: tuple(score.details.get(name) if score else None for score in scores) for name in (GROUPS, ABOVE)}
+    return lines if any(value is not None for value in lines[ABOVE]) else {}
 
 
 def _reasons(values: Sequence[Number], scores: Sequence[Score | None]) -> Iterator[tuple[str, str]]:
@@ -204,12 +261,12 @@ def with_knee(report: Tuning, metric: str) -> Tuning:
     x, y = [float(report.values[row]) for row in places], [value for value in curve.values if value is not None]
     allowed = [report.values[row] not in refused for row in places]
     if not any(allowed):
-        what = next(iter(refused.values()), metric)
-        return report.model_copy(update={"no_knee": f"{what} is larger than allowed, or missing, at every value"})
+        what = next((refusal.metric for refusal in refused.values()), metric)
+        return report.model_copy(update={"no_knee": f"{what} is larger than allowed, or not measured, at every value"})
     place = knee_of(x, y, allowed) if len(x) > 2 else None
     if place is None:
-        return report.model_copy(
-            update={"no_knee": f"the curve of {metric} does not bend at any value that is allowed"}
-        )
-    knee = Knee(value=report.values[places[place]], metric=metric, rule=RULE)
+        where = "any value that is allowed" if report.bounded else "any value between its ends"
+        return report.model_copy(update={"no_knee": f"the curve of {metric} does not bend at {where}"})
+    rule = RULE + (AMONG if report.bounded else "")
+    knee = Knee(value=report.values[places[place]], metric=metric, rule=rule)
     return report.model_copy(update={"knee": knee, "no_knee": ""})

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from benchmark.records import Finite, MetricCard, ParamValue, Part
+from benchmark.errors import UsageError
+from benchmark.records import Finite, MetricCard, ParamValue, Part, Weights
+from benchmark.specs import Spec, parse_spec
 
 Number = int | Finite
 FOLDER = "tuning"
 """Of the files, beside ``records``."""
 ALLOWED = "allowed"
 """Anchor of a score that says how large it may be."""
+GROUPS, ABOVE = "groups", "groups above 1/size"
+"""Details of a score: how many groups share a surrogate, and of how many more than one member is matched with it."""
 RULE = (
     "the value where the curve, scaled to the unit square, is farthest above the chord between its ends (Kneedle without "
-    "smoothing: Satopaa, Albrecht, Irwin and Raghavan, ICDCS workshops 2011), among the values that are allowed"
+    "smoothing: Satopaa, Albrecht, Irwin and Raghavan, ICDCS workshops 2011)"
 )
+AMONG = ", among the values that are allowed"
+"""The rest of the rule where a metric says how large it may be."""
+TOO_LARGE, NOT_MEASURED = "too large", "not measured"
 
 
 class Curve(Part):
@@ -34,6 +42,21 @@ class Curve(Part):
     """How large it may be, of metrics that say so."""
     reasons: dict[str, str] = Field(default={})
     """Why a number is missing, by the parameter's value."""
+    details: dict[str, tuple[Finite | None, ...]] = Field(default={})
+    """Other numbers of its scores, ``GROUPS`` and ``ABOVE``, where they have them."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it says at any value how large it may be."""
+        return any(most is not None for most in self.allowed)
+
+
+class Refusal(NamedTuple):
+    """Why a value is not allowed."""
+
+    metric: str
+    why: str
+    """``TOO_LARGE`` or ``NOT_MEASURED``."""
 
 
 class Knee(Part):
@@ -58,6 +81,10 @@ class Tuning(Part):
     """All parameters but the one, defaults expanded."""
     entry_hash: str
     """sha256 over the source files of the method."""
+    weights: tuple[Weights, ...] = ()
+    """Model files the method says it uses."""
+    found: dict[str, str] = Field(default={})
+    """What else its result depends on, sha256 by name."""
     parameter: str
     values: Annotated[tuple[Number, ...], Field(min_length=2)]
     seed: int
@@ -80,20 +107,73 @@ class Tuning(Part):
         if [curve.metric for curve in self.curves] != [card.name for card in self.metrics]:
             raise ValueError("curves and metric cards are not one each, in one order")
         for curve in self.curves:
-            if {len(part) for part in (curve.values, curve.low, curve.high, curve.allowed)} != {len(self.values)}:
+            lines = (curve.values, curve.low, curve.high, curve.allowed, *curve.details.values())
+            if {len(line) for line in lines} != {len(self.values)}:
                 raise ValueError(f"{curve.metric} has not one number per value of {self.parameter}")
         if (self.knee is None) != bool(self.no_knee):
             raise ValueError("a tuning has a knee, or a reason why there is none")
         return self
 
-    def refused(self) -> dict[Number, str]:
-        """Values at which some metric is larger than allowed, with its name."""
-        found: dict[Number, str] = {}
+    @property
+    def bounded(self) -> bool:
+        """Whether any metric says how large it may be; where none does, no value is allowed or refused."""
+        return any(curve.bounded for curve in self.curves)
+
+    def refused(self) -> dict[Number, Refusal]:
+        """Values at which a metric is larger than allowed, or was not measured although others say how large it may be."""
+        found: dict[Number, Refusal] = {}
         for curve in self.curves:
             for value, number, most in zip(self.values, curve.values, curve.allowed, strict=True):
-                if number is not None and most is not None and number > most:
-                    found.setdefault(value, curve.metric)
+                if number is None and curve.bounded:
+                    found.setdefault(value, Refusal(curve.metric, NOT_MEASURED))
+                elif number is not None and most is not None and number > most:
+                    found.setdefault(value, Refusal(curve.metric, TOO_LARGE))
         return found
+
+    def missing(self) -> list[tuple[str, str, list[str]]]:
+        """Metrics that were not measured: name, reason, and at which values of the parameter."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for curve in self.curves:
+            for value, reason in curve.reasons.items():
+                found.setdefault((curve.metric, reason), []).append(value)
+        return [(metric, reason, values) for (metric, reason), values in found.items()]
+
+
+def above_text(details: Mapping[str, float | None]) -> str:
+    """How many groups have more than one over their size matched, from a score's details; empty where nobody counted."""
+    above, groups = details.get(ABOVE), details.get(GROUPS)
+    if above is None:
+        return ""
+    return f"{above:g}{'' if groups is None else f' of {groups:g}'} {ABOVE}"
+
+
+def without_folders(value: ParamValue) -> ParamValue:
+    """A parameter as it may be published: of a path on somebody's machine its last part alone."""
+    if not isinstance(value, str) or "://" in value:
+        return value
+    return value.replace("\\", "/").rstrip("/").rpartition("/")[2] if "/" in value or "\\" in value else value
+
+
+def published(spec: Spec) -> Spec:
+    """A spec without the folders of the files it names."""
+    family = str(without_folders(spec.family))
+    return Spec(family, {name: without_folders(value) for name, value in spec.params.items()})
+
+
+def published_command(command: str) -> str:
+    """A command without the folders of the files it names."""
+    return shlex.join(_published_word(word) for word in shlex.split(command))
+
+
+def _published_word(word: str) -> str:
+    if "/" not in word and "\\" not in word:
+        return word
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    try:
+        shown = str(published(parse_spec(value)))
+    except UsageError:
+        shown = str(without_folders(value))
+    return option + equals + shown
 
 
 def read_tuning(path: Path) -> Tuning:

@@ -15,6 +15,7 @@ from benchmark.board.pictures import Pictures
 from benchmark.board.rows import Row
 from benchmark.board.templating import rendered
 from benchmark.records import Sheet
+from benchmark.tuning import above_text
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Grouped:
     def href(self) -> str:
         """Its place on the page of all groups, seen from the board's folder."""
         return f"groups.html#{quote(self.row.entrant.slug)}"
+
+    def above(self, view: ColumnView) -> str:
+        """How many groups have more matched than one over their size; empty where its measure does not count them."""
+        return above_text(view.scores[self.row.entrant.slug].details)
 
     @property
     def sizes(self) -> str:

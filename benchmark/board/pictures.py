@@ -51,14 +51,16 @@ class Pictures:
             if not source.is_file():
                 return
             place = source.resolve()
-            if not any(place.is_relative_to(part.resolve()) for part in allowed):
+            part = next((part for part in allowed if place.is_relative_to(part.resolve())), None)
+            if part is None:
                 return
             with source.open("rb") as file:
                 suffix = _suffix(file.read(12))
         except OSError:  # a name that no file can have
             return
         if suffix and suffix == place.suffix:  # a server tells readers what it is by its name
-            inside = place.relative_to(run.originals.parent.resolve())
+            # Seen through the folder it was found in, which may be a link to a place outside the result folder.
+            inside = part.relative_to(run.originals.parent) / place.relative_to(part.resolve())
             self.addresses[source] = f"../{quote(inside.as_posix())}"
 
 

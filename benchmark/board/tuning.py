@@ -14,8 +14,9 @@ from benchmark.board.columns import base_of
 from benchmark.board.load import LoadedTuning, Selection
 from benchmark.board.rows import Row
 from benchmark.board.templating import rendered
-from benchmark.records import MetricCard
-from benchmark.tuning import Curve, Number, Tuning
+from benchmark.records import EntrantFacts, MetricCard
+from benchmark.specs import Spec
+from benchmark.tuning import Curve, Number, Tuning, above_text, published
 
 Line = tuple[float | None, ...]
 
@@ -33,6 +34,8 @@ class Panel:
     allowed: Line
     parts: tuple[tuple[str, Line], ...]
     """Titles and values of the metrics behind a mean."""
+    details: dict[str, Line]
+    """Of a single metric: other numbers of its scores."""
 
     @property
     def factor(self) -> float:
@@ -53,6 +56,10 @@ class Panel:
         """The number at one value of the parameter; empty where there is none."""
         value = self.values[place]
         return "" if value is None else numbers.with_unit(self.card, value)
+
+    def above(self, place: int) -> str:
+        """How many groups have more matched than one over their size; empty where nobody counted."""
+        return above_text({name: line[place] for name, line in self.details.items()})
 
     def most(self, place: int) -> str:
         """How large it may be there; empty where nothing says so."""
@@ -92,6 +99,8 @@ class Sweep:
     loaded: LoadedTuning
     rows: dict[Number, Row]
     """Rows of the board by the parameter's value."""
+    others: tuple[Row, ...]
+    """Rows of the same method in another version, or with other weights."""
     number: int
 
     @property
@@ -131,10 +140,29 @@ class Sweep:
         return None if self.tuning.knee is None else self.rows.get(self.tuning.knee.value)
 
     @cached_property
+    def titles(self) -> dict[str, str]:
+        """Titles of its metrics by name."""
+        return {card.name: card.title for card in self.tuning.metrics}
+
+    @cached_property
     def refused(self) -> dict[Number, str]:
-        """Values that are not allowed."""
-        titles = {card.name: card.title for card in self.tuning.metrics}
-        return {value: titles[name] for value, name in self.tuning.refused().items()}
+        """Values that are not allowed, and why."""
+        return {value: f"{self.titles[found.metric]} {found.why}" for value, found in self.tuning.refused().items()}
+
+    def verdict(self, value: Number) -> str:
+        """What is said of a value; empty where nothing says how large a metric may be, and of what failed."""
+        if str(value) in self.tuning.failures:
+            return ""
+        if value in self.refused:
+            return self.refused[value]
+        if self.tuning.knee is not None and self.tuning.knee.value == value:
+            return "suggested"
+        return "allowed" if self.tuning.bounded else ""
+
+    @property
+    def missing(self) -> list[tuple[str, str, str]]:
+        """Metrics that were not measured: title, reason, and at which values."""
+        return [(self.titles[name], reason, ", ".join(values)) for name, reason, values in self.tuning.missing()]
 
     def is_about(self, row: Row) -> bool:
         """Whether a row is one of its values."""
@@ -156,13 +184,13 @@ def _panel(members: Sequence[Curve], cards: dict[str, MetricCard]) -> Panel:
     first = members[0]
     card = cards[first.metric]
     if len(members) == 1:
-        return Panel(card.title, card, first.values, first.low, first.high, first.allowed, ())
+        return Panel(card.title, card, first.values, first.low, first.high, first.allowed, (), first.details)
     none: Line = (None,) * len(first.values)
     mean = tuple(_mean([curve.values[place] for curve in members]) for place in range(len(first.values)))
     parts = tuple((cards[curve.metric].title, curve.values) for curve in members)
     base = base_of(card)
     title = f"Mean {base.upper() if len(base) < 4 else base} of {len(members)}"
-    return Panel(title, card, mean, none, none, none, parts)
+    return Panel(title, card, mean, none, none, none, parts, {})
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -174,19 +202,39 @@ def sweeps_of(tunings: Sequence[LoadedTuning], selection: Selection, rows: Seque
     """The reports of the board's suite, by name."""
     same = [loaded for loaded in tunings if loaded.tuning.suite_hash == selection.suite.suite_hash]
     ordered = sorted(same, key=lambda loaded: (loaded.tuning.name, loaded.path.name))
-    return [Sweep(loaded, _rows(loaded.tuning, rows), number) for number, loaded in enumerate(ordered, 1)]
+    return [_sweep(loaded, rows, number) for number, loaded in enumerate(ordered, 1)]
 
 
-def _rows(tuning: Tuning, rows: Sequence[Row]) -> dict[Number, Row]:
+def _sweep(loaded: LoadedTuning, rows: Sequence[Row], number: int) -> Sweep:
+    tuning = loaded.tuning
     found: dict[Number, Row] = {}
+    others: list[Row] = []
     for row in rows:
         entry = row.entrant.record.entry
-        others = {name: value for name, value in entry.params.items() if name != tuning.parameter}
-        value = entry.params.get(tuning.parameter)
-        same = (entry.family, entry.entry_hash, others) == (tuning.family, tuning.entry_hash, tuning.params)
-        if same and isinstance(value, int | float) and value in tuning.values:
+        value = _value(tuning, entry)
+        if value is not None and _of_version(tuning, entry):
             found[value] = row
-    return found
+        elif value is not None or _of_other_code(tuning, entry):
+            others.append(row)
+    return Sweep(loaded, found, tuple(others), number)
+
+
+def _value(tuning: Tuning, entry: EntrantFacts) -> Number | None:
+    """At which value of the parameter an entrant stands; None for another method or other parameters."""
+    params = published(Spec(entry.family, entry.params)).params
+    value = entry.params.get(tuning.parameter)
+    others = {name: part for name, part in params.items() if name != tuning.parameter}
+    same = (entry.family, others) == (tuning.family, tuning.params) and isinstance(value, int | float)
+    return value if same and value in tuning.values else None
+
+
+def _of_version(tuning: Tuning, entry: EntrantFacts) -> bool:
+    weights = [sorted(model.sha256 for model in part.weights) for part in (tuning, entry)]
+    return tuning.entry_hash == entry.entry_hash and weights[0] == weights[1]
+
+
+def _of_other_code(tuning: Tuning, entry: EntrantFacts) -> bool:
+    return tuning.family == entry.family and tuning.entry_hash != entry.entry_hash
 
 
 def tuning_page(selection: Selection, sweeps: Sequence[Sweep]) -> Iterator[tuple[str, str]]:

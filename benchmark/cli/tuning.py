@@ -10,6 +10,7 @@ from benchmark.cli.options import SuiteChoice, open_pipeline, run_options, suite
 from benchmark.errors import NothingComparable, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from benchmark.tuning import Tuning
@@ -28,7 +29,8 @@ def tune(over: str, **options: Any) -> None:
     """Measures one entrant of SUITE over the values of a parameter, without attackers.
 
     Measured are the metrics given with -m, those the entrant brings along, and the suite's utility by attribute. The
-    first of them is the one whose knee is looked for, among the values at which no metric is larger than it may be.
+    first of them is the one whose knee is looked for, among the values at which every metric that says how large it may
+    be was measured, and is no larger.
     """
     from benchmark.sweeping import sweep_of
     from benchmark.sweeping import tune as measured
@@ -55,8 +57,22 @@ def _written(report: Tuning, out: Path) -> None:
         if report.knee
         else f"nothing suggested: {report.no_knee}"
     )
+    for line in _doubts(report):
+        click.echo(line, err=True)
     click.echo(f"{report.entrant} over {report.parameter}: {what}\nReport: {path}", err=True)
     try:
         click.echo(f"Board: {render_board(out)}", err=True)
     except NothingComparable:
         click.echo(f"There is no board yet. Type: anonbench run {report.suite_name} --out {out}", err=True)
+
+
+def _doubts(report: Tuning) -> Iterator[str]:
+    """What was refused or not measured, a line each."""
+    failed = report.failures
+    for value, refusal in report.refused().items():
+        if str(value) not in failed:
+            yield f"{report.parameter} = {value} is refused: {refusal.metric} {refusal.why}"
+    for metric, reason, values in report.missing():
+        yield f"{metric} not measured at {report.parameter} = {', '.join(values)}: {reason}"
+    if not report.bounded:
+        yield "No metric says how large it may be, so no value is called allowed"

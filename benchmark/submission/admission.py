@@ -13,6 +13,7 @@ from benchmark.specs import parse_spec
 from benchmark.submission.controls import EMPTY, UNCHANGED
 from benchmark.submission.facts import Finding, plain
 from benchmark.submission.known import Known
+from benchmark.submission.measures import findings_of_brought
 from benchmark.submission.places import RECORD, RECORDS, Place
 from benchmark.submission.unchecked import not_recomputed
 from benchmark.submission.validating import Unreadable, read_safely
@@ -43,18 +44,19 @@ def refusals(record: Record, known: Known) -> Iterator[Finding]:
     if record.invalidated is not None:
         yield "claims", "it is invalidated, and only the maintainers do that", "Empty the field"
     suite = known.suite(record.suite.name)
-    pictured = bool(record.examples or (record.trace and record.trace.sequences))
+    pictured = bool(record.examples or record.sheet or (record.trace and record.trace.sequences))
     if pictured and (suite is None or not suite.synthetic):
         yield "pictures", "it shows pictures that may be of real people", "Hand it in with: anonbench submit RESULT"
-    yield from _impostor(record.entry)
+    yield from _impostor(record)
 
 
-def _impostor(entry: EntrantFacts) -> Iterator[Finding]:
-    """Whether an entrant bears the name of an installed one and is another."""
-    from benchmark.registry import build_entrant, names
+def _impostor(record: Record) -> Iterator[Finding]:
+    """Whether an entrant bears the name of an installed one and is another, or leaves out what that one brings along."""
+    from benchmark.registry import build_entrant, build_metric, names
 
+    entry = record.entry
     try:
-        installed = build_entrant(entry.name).facts if parse_family(entry.name) in names("anonymizers") else None
+        entrant = build_entrant(entry.name) if parse_family(entry.name) in names("anonymizers") else None
     except AnonbenchError as error:
         yield (
             "entry",
@@ -62,11 +64,25 @@ def _impostor(entry: EntrantFacts) -> Iterator[Finding]:
             "Install the same version of anonbench and run again",
         )
         return
-    for field in ("entry_hash", "kind", "params", "uses", "k_anonymity") if installed is not None else ():
-        if getattr(entry, field) != getattr(installed, field):
-            text = f"{entry.name} is an entrant of anonbench, and its {field} is not that of the installed one"
-            yield "entry", text, "Give your method a name of its own, or install the same version and run again"
-            return
+    if entrant is not None:
+        yield from _unlike(entry, entrant.facts)
+        yield from findings_of_brought(record, [build_metric(spec).card.name for spec in entrant.measures])
+
+
+def _unlike(entry: EntrantFacts, installed: EntrantFacts) -> Iterator[Finding]:
+    pairs = [(field, getattr(entry, field), getattr(installed, field)) for field in SHARED]
+    pairs.append(("weights", _digests(entry), _digests(installed)))
+    different = next((field for field, mine, right in pairs if mine != right), None)
+    if different is not None:
+        text = f"{entry.name} is an entrant of anonbench, and its {different} is not that of the installed one"
+        yield "entry", text, "Give your method a name of its own, or install the same version and run again"
+
+
+SHARED = ("entry_hash", "kind", "params", "uses", "k_anonymity")
+
+
+def _digests(entry: EntrantFacts) -> dict[str, str]:
+    return {model.name: model.sha256 for model in entry.weights}
 
 
 def replaces(record: Record, before: Record | None) -> Iterator[Finding]:

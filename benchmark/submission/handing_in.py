@@ -139,7 +139,7 @@ def _without_pictures(record: Record) -> Record:
     trace = None if record.trace is None else record.trace.model_copy(update={"sequences": ()})
     if not pictures_named(record):
         return record
-    return record.model_copy(update={"examples": (), "trace": trace}).identified()
+    return record.model_copy(update={"examples": (), "trace": trace, "sheet": None}).identified()
 
 
 def _refuse(place: Place, record: Record, known: Known) -> None:

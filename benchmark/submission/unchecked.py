@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmark.records import RISK, MetricCard, Record, Score
+from benchmark.submission.facts import is_audit
 from benchmark.submission.values import is_macro
 
 OF_ATTACKERS = "AUC, EER, TAR, rank-5, rank-10, mAP and D_sys of the attackers"
@@ -26,9 +27,10 @@ def not_recomputed(record: Record) -> list[str]:
 
 def _given(card: MetricCard, score: Score) -> bool:
     """Whether a score follows from its values per image: it is their mean, or their minimum."""
-    if card.name == RISK or card.rung or card.about_claim:
+    if card.name == RISK or card.rung or is_audit(card):
         return True
-    return score.interval is not None and "bootstrap" in score.interval.method and not is_macro(card)
+    of_images = not card.about_claim  # measures of groups have no values per image
+    return of_images and score.interval is not None and "bootstrap" in score.interval.method and not is_macro(card)
 
 
 def _named(card: MetricCard) -> str:

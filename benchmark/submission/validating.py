@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from benchmark.errors import EnvironmentProblem
 from benchmark.records import Record
-from benchmark.submission import cards, controls, facts, flagged, pictures, values
+from benchmark.submission import cards, controls, facts, flagged, measures, pictures, sweeps, values
 from benchmark.submission.facts import AGAIN, Finding
 from benchmark.submission.known import Known
 from benchmark.submission.places import (
@@ -173,7 +173,7 @@ def validate_places(places: Sequence[Place], root: Path, known: Known) -> Report
     reports = []
     for result in results_of(places):
         beside = Beside(result, known)
-        reports.append(Report(0, tuple(_of_result(beside, root))))
+        reports.append(Report(0, tuple(_of_result(beside, root)), tuple(sweeps.notes_of_reports(result))))
         reports += [_of_place(place, beside, root) for place in dict.fromkeys(places) if place.result == result]
     return merged(reports)
 
@@ -181,6 +181,8 @@ def validate_places(places: Sequence[Place], root: Path, known: Known) -> Report
 def _of_result(beside: Beside, root: Path) -> Iterator[Problem]:
     for path in strays(beside.result):
         yield Problem(shown(path, root), "path", "is no folder of a record", "Remove it")
+    for path, found in sweeps.findings_of_reports(beside.result):
+        yield _problem(path, root, found)
     if beside.records:
         where = shown(beside.result, root)
         for rule, text, remedy in controls.missing_controls(list(beside.records.values()), beside.controls):
@@ -205,6 +207,7 @@ def _of_record(record: Record, place: Place, beside: Beside) -> Iterator[Finding
     yield from facts.findings_of_facts(record, place)
     yield from flagged.findings_of_flags(record)
     yield from cards.findings_of_cards(record, beside.known)
+    yield from measures.findings_of_measures(record, beside.known)
     yield from pictures.findings_of_examples(record, place.result)
     yield from beside.findings(place, record)
 

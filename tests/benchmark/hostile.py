@@ -138,7 +138,8 @@ def tunings(text: str, measured: Record) -> list[Tuning]:
     data = filled(Tuning, text)
     card, curve = data["metrics"][0], data["curves"][0]
     own = {"family": measured.entry.family, "params": {}, "entry_hash": measured.entry.entry_hash}
-    numbers = {name: [0.5, None] for name in ("values", "low", "high", "allowed")}
+    numbers: dict[str, object] = {name: [0.5, None] for name in ("values", "low", "high", "allowed")}
+    numbers["details"] = {"groups": [9, None], "groups above 1/size": [1, None]}
     data |= {"values": [0.5, 2], **own, "metrics": [card], "curves": [{**curve, **numbers, "metric": card["name"]}]}
     data |= {"failures": {"2": text}, "suite_hash": measured.suite.suite_hash}
     knee = {"no_knee": "", "knee": {**data["knee"], "value": 0.5}}

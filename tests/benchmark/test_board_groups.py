@@ -150,6 +150,74 @@ def test_a_tuning_report_has_a_page_a_plot_and_links(tmp_path: Path) -> None:
     assert [part["values"] for part in drawn["Mean useful of 2"]["parts"]] == [[75, 50, 25], [25, 25, None]]
 
 
+def test_a_value_that_was_not_measured_is_not_called_allowed(tmp_path: Path) -> None:
+    put(tmp_path, grouped())
+    data = tuning(knee=None, no_knee="not yet")
+    data["curves"][1] |= {
+        "values": [0.6, None, 0.1], "low": [None] * 3, "high": [None] * 3, "allowed": [0.5, None, 1 / 9],
+        "reasons": {"5": "no photographs"},
+        "details": {"groups": [12, None, 3], "groups above 1/size": [4, None, 0]},
+    }  # fmt: skip
+    put_tuning(tmp_path, **{name: data[name] for name in ("curves", "knee", "no_knee")})
+    verdicts = verdicts_of(tmp_path)
+    assert verdicts == ["Title of named too large", "Title of named not measured", "allowed"]
+    text = Tags(pages_of(tmp_path)["tuning.html"]).text.replace(NBSP, " ")
+    assert "Title of named not measured at k = 5: no photographs" in text
+    assert "4 of 12 groups above 1/size" in text
+    assert "0 of 3 groups above 1/size" in text
+
+
+def test_where_nothing_bounds_no_value_is_called_allowed(tmp_path: Path) -> None:
+    put(tmp_path, grouped())
+    data = tuning()
+    data["curves"][1]["allowed"] = [None] * 3
+    put_tuning(tmp_path, curves=data["curves"])
+    assert verdicts_of(tmp_path) == ["", "suggested", ""]
+    assert "no value is called allowed" in pages_of(tmp_path)["tuning.html"]
+
+
+def verdicts_of(out: Path) -> list[str]:
+    return re.findall(r"<td>([^<]*)</td></tr>", pages_of(out)["tuning.html"])
+
+
+def test_groups_above_one_in_their_size_stand_beside_the_measure(tmp_path: Path) -> None:
+    put(tmp_path, record("plain"))
+    data = grouped()
+    data["scores"][-1]["details"] = {"groups": 24, "groups above 1/size": 7}
+    put(tmp_path, data)
+    text = Tags(pages_of(tmp_path)["groups.html"]).text.replace(NBSP, " ")
+    assert "7 of 24 groups above 1/size" in text
+    assert "by construction of k-anonymity" in text
+
+
+@pytest.mark.parametrize("other", [{"entry_hash": "f" * 64}, {"weights": [{"name": "g", "sha256": "c" * 64}]}])
+def test_rows_of_another_version_are_named_beside_the_report(tmp_path: Path, other: dict[str, Any]) -> None:
+    put(tmp_path, grouped())
+    put_tuning(tmp_path)
+    assert "another version" not in pages_of(tmp_path)["tuning.html"]
+    put_tuning(tmp_path, **other)
+    text = Tags(pages_of(tmp_path)["tuning.html"]).text
+    assert "another version" in text
+    assert "than this report: kanon(k=5)" in " ".join(text.split())
+
+
+def test_a_row_made_with_a_file_elsewhere_is_one_of_the_reports(tmp_path: Path) -> None:
+    data = grouped()
+    data["entry"]["params"] |= {"generator": "/home/me/x.pt"}
+    put(tmp_path, data)
+    put_tuning(tmp_path, params={"generator": "x.pt"})
+    page = pages_of(tmp_path)["tuning.html"]
+    assert "entrants/kanon-k-5.html" in page
+    assert "/home" not in page
+
+
+def test_pictures_of_linked_folders_are_shown(tmp_path: Path) -> None:
+    put_sheet(put(tmp_path / "elsewhere", record("shown", sheet=SHEET)))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "records").symlink_to(tmp_path / "elsewhere" / "records")
+    assert 'src="../../records/shown/seed-0/groups.webp"' in pages_of(tmp_path / "out")["entrants/shown.html"]
+
+
 @pytest.mark.parametrize("other", [{"entry_hash": "f" * 64}, {"params": {"partition": "x"}}, {"family": "other"}])
 def test_rows_of_other_code_or_parameters_are_not_those_of_the_report(tmp_path: Path, other: dict[str, Any]) -> None:
     put(tmp_path, grouped())

@@ -48,6 +48,9 @@ def test_interval_of_a_mean_equals_resampling_by_hand() -> None:
     assert interval is not None
     assert [interval.low, interval.high] == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=1e-12)
     assert (interval.level, interval.seed, interval.resamples) == (0.95, SEED, RESAMPLES)
+    assert interval.method == "percentile bootstrap over people"
+    groups = mean_interval(torch.from_numpy(values), torch.from_numpy(clusters), over="groups")
+    assert groups == interval.model_copy(update={"method": "percentile bootstrap over groups"})
 
 
 def test_interval_of_an_f1_equals_resampling_by_hand() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.cli import cli
+from benchmark.cli.tuning import _doubts
 from benchmark.errors import UsageError
-from benchmark.sweeping import MOST_VALUES, parse_over, sweep_of, with_knee
-from benchmark.tuning import Tuning, knee_of, read_tuning
+from benchmark.records import EntrantFacts
+from benchmark.registry import Entrant
+from benchmark.specs import Spec
+from benchmark.sweeping import MOST_VALUES, Sweep, parse_over, sweep_of, with_knee
+from benchmark.tuning import (
+    ABOVE,
+    AMONG,
+    GROUPS,
+    RULE,
+    Tuning,
+    knee_of,
+    published_command,
+    read_tuning,
+    without_folders,
+)
 from tests.benchmark.test_board_groups import tuning
 
 
@@ -65,7 +80,7 @@ def test_every_value_is_an_entrant_and_a_given_value_is_replaced() -> None:
         {"k": 2, "components": 3},
         {"k": 4, "components": 3},
     ]
-    assert sweep.name == "ksame-eigen-components=3-over-k"
+    assert sweep.name(3) == "ksame-eigen-components=3-over-k-seed-3"
 
 
 # The knee
@@ -141,12 +156,100 @@ def test_a_report_suggests_only_what_no_metric_forbids() -> None:
     found = with_knee(report, report.curves[0].metric)
     assert found.knee is not None
     assert found.knee.value == 5
-    assert report.refused() == {2: "named"}
+    assert report.refused() == {2: ("named", "too large")}
     strict = report.curves[1].model_copy(update={"allowed": (0.0, 0.0, 0.0)})
     report = report.model_copy(update={"curves": (report.curves[0], strict, *report.curves[2:])})
     nothing = with_knee(report, report.curves[0].metric)
     assert nothing.knee is None
-    assert nothing.no_knee == "named is larger than allowed, or missing, at every value"
+    assert nothing.no_knee == "named is larger than allowed, or not measured, at every value"
+
+
+def with_gaps(places: list[int]) -> Tuning:
+    """A report in which the metric that bounds was not measured at some places."""
+    report = Tuning.model_validate(tuning(knee=None, no_knee="not yet"))
+    gaps = {
+        name: tuple(None if row in places else value for row, value in enumerate(getattr(report.curves[1], name)))
+        for name in ("values", "low", "high", "allowed")
+    }
+    reasons = {str(report.values[row]): "no photographs" for row in places}
+    named = report.curves[1].model_copy(update={**gaps, "reasons": reasons})
+    return report.model_copy(update={"curves": (report.curves[0], named, *report.curves[2:])})
+
+
+def test_what_was_not_measured_is_not_allowed() -> None:
+    report = with_gaps([1])
+    assert report.refused() == {2: ("named", "too large"), 5: ("named", "not measured")}
+    found = with_knee(report, report.curves[0].metric)
+    assert found.knee is None, "5 is the only value between the ends"
+    assert list(_doubts(found)) == [
+        "k = 2 is refused: named too large",
+        "k = 5 is refused: named not measured",
+        "named not measured at k = 5: no photographs",
+    ]
+
+
+def test_where_nothing_bounds_nothing_is_called_allowed() -> None:
+    report = with_gaps([0, 1, 2])
+    assert report.refused() == {}
+    assert not report.bounded
+    found = with_knee(report, report.curves[0].metric)
+    assert found.knee is not None
+    assert "allowed" not in found.knee.rule
+    assert list(_doubts(found)) == [
+        "named not measured at k = 2, 5, 9: no photographs",
+        "No metric says how large it may be, so no value is called allowed",
+    ]
+    assert "allowed" in RULE + AMONG
+
+
+# Files that parameters name
+
+
+@given(st.one_of(st.text(max_size=30), st.sampled_from(["/home/me/x.pt", "a/b/", "C:\\me\\x.pt", "../x", "x.pt"])))
+def test_no_folder_is_left_of_a_path(text: str) -> None:
+    shown = str(without_folders(text))
+    assert "://" in text or not {"/", "\\"} & set(shown)
+    assert text.endswith(shown) or text.rstrip("/\\").endswith(shown)
+    assert shown == text or {"/", "\\"} & set(text)
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        (["tune", "s", "-e", "kanon(generator='/home/me/faces.pt', psi=0.5)"], "-e 'kanon(generator=faces.pt, psi=0.5)'"),
+        (["tune", "--data", "/home/me/faces", "--out=/tmp/x/"], "--data faces --out=x"),
+        (["tune", "-e", "/home/me/my.py:My(k=3)", "--over", "k=2..20"], "-e 'my.py:My(k=3)' --over k=2..20"),
+        (["tune", "--out", "/home/me (old)/out"], "--out out"),
+    ],
+)  # fmt: skip
+def test_a_command_is_published_without_folders(typed: list[str], shown: str) -> None:
+    found = published_command(shlex.join(["anonbench", *typed]))
+    assert found.endswith(shown)
+    assert "/home" not in found
+    assert published_command(found) == found
+
+
+class Held:
+    """Depends on a file."""
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+
+    def anonymize(self, images: Any, controller: Any) -> Any:
+        raise NotImplementedError
+
+    def found(self) -> dict[str, str]:
+        return {"generator x.pt": self.digest}
+
+
+def test_two_files_of_one_name_give_two_reports() -> None:
+    def name(path: str, digest: str) -> str:
+        facts = EntrantFacts(name="f", family="f", params={"generator": path, "k": 2}, entry_hash="0" * 64)
+        one = Entrant(Spec("f", {"generator": path, "k": 2}), Held(digest), facts)
+        return Sweep(Spec("f", {"generator": path}), "k", {2: one}).name(0)
+
+    assert "home" not in name("/home/me/x.pt", "a")
+    assert name("/home/me/x.pt", "a") == name("/srv/x.pt", "a") != name("/srv/x.pt", "b")
 
 
 # A run
@@ -158,11 +261,11 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return root, run(root, "k=2,3,5")
 
 
-def run(root: Path, over: str) -> str:
+def run(root: Path, over: str, *more: str) -> str:
     result = CliRunner(env={"ANONBENCH_CACHE": str(root / "cache")}).invoke(
         cli,
         ["tune", "portraits-smoke", "-e", "ksame-pixel", "--over", over, "-m", "re-identification", "-m", "homogeneity",
-         "--threads", "1", "--out", str(root / "out")],
+         "--threads", "1", "--out", str(root / "out"), *more],
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     return result.output
@@ -170,7 +273,7 @@ def run(root: Path, over: str) -> str:
 
 def test_a_sweep_measures_every_value_without_attackers(swept: tuple[Path, str]) -> None:
     root, output = swept
-    report = read_tuning(root / "out" / "tuning" / "ksame-pixel-over-k.json")
+    report = read_tuning(root / "out" / "tuning" / "ksame-pixel-over-k-seed-0.json")
     assert report.values == (2, 3, 5)
     names = [curve.metric for curve in report.curves]
     assert names[:2] == ["re-identification(network=background)", "homogeneity"]
@@ -182,22 +285,37 @@ def test_a_sweep_measures_every_value_without_attackers(swept: tuple[Path, str])
     assert homogeneity[2] is not None
     assert homogeneity[0] > homogeneity[2]
     assert "There is no board yet" in output
+    refused = [
+        value for value, most in zip(report.curves[0].values, report.curves[0].allowed, strict=True) if value > most
+    ]  # type: ignore[operator]
+    assert output.count("is refused: re-identification(network=background) too large") == len(refused)
+    details = report.curves[0].details
+    assert details[GROUPS] == (12, 8, 4)
+    assert all(above is not None and 0 <= above <= 12 for above in details[ABOVE])
+    assert report.found == {}
+
+
+def test_two_seeds_are_two_reports(swept: tuple[Path, str]) -> None:
+    root, _ = swept
+    run(root, "k=2,3", "--seed", "1")
+    seeds = {path.name: read_tuning(path).seed for path in (root / "out" / "tuning").iterdir()}
+    assert seeds == {"ksame-pixel-over-k-seed-0.json": 0, "ksame-pixel-over-k-seed-1.json": 1}
 
 
 def test_what_is_in_the_store_is_not_measured_again(swept: tuple[Path, str]) -> None:
     root, _ = swept
     scores = {path: path.stat().st_mtime_ns for path in (root / "cache").rglob("scores/**/*.json")}
-    before = read_tuning(root / "out" / "tuning" / "ksame-pixel-over-k.json")
+    before = read_tuning(root / "out" / "tuning" / "ksame-pixel-over-k-seed-0.json")
     run(root, "k=2,3,5")
     assert {path: path.stat().st_mtime_ns for path in (root / "cache").rglob("scores/**/*.json")} == scores
-    after = read_tuning(root / "out" / "tuning" / "ksame-pixel-over-k.json")
+    after = read_tuning(root / "out" / "tuning" / "ksame-pixel-over-k-seed-0.json")
     assert after.model_copy(update={"created_utc": before.created_utc}) == before
 
 
 def test_a_value_at_which_the_entrant_fails_is_a_gap(swept: tuple[Path, str]) -> None:
     root, _ = swept
     run(root, "k=5,25")
-    report = read_tuning(root / "out" / "tuning" / "ksame-pixel-over-k.json")
+    report = read_tuning(root / "out" / "tuning" / "ksame-pixel-over-k-seed-0.json")
     assert list(report.failures) == ["25"]
     assert "24" in report.failures["25"]
     assert [curve.values[1] for curve in report.curves] == [None] * len(report.curves)
