@@ -124,3 +124,23 @@ def equal_error_threshold(same: NDArray[np.float64], different: NDArray[np.float
     accepted, named, cuts = roc_curve(truth, -np.concatenate([same, different]), drop_intermediate=False)
     place = int(np.abs(1 - named - accepted)[1:].argmin()) + 1  # the first cut accepts nothing, at infinity
     return float(-cuts[place]), float(max(accepted[place], 1 - named[place]))
+
+
+def rows_of_some(who: torch.Tensor, most: int) -> torch.Tensor:
+    """Rows of the first people with all their photographs, ``most`` in all; nobody counts with more than half as many.
+
+    Part of a person's photographs would be all there is of some, and whoever has many would be alone. People with
+    several photographs come before all others, who have no pairs of their own.
+
+    Args:
+        who: int64 ``[N]``.
+        most: at least 2.
+    """
+    count = who.bincount()
+    order = who.argsort(stable=True)
+    nth = torch.empty_like(order)
+    nth[order] = torch.arange(len(who)) - (count.cumsum(0) - count)[who[order]]
+    first = (count == 1).long().argsort(stable=True)
+    chosen = torch.empty_like(count, dtype=torch.bool)
+    chosen[first] = count[first].clamp(max=most // 2).cumsum(0) <= most
+    return (chosen[who] & (nth < most // 2)).nonzero().squeeze(1) if len(who) > most else torch.arange(len(who))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import benchmark
-from benchmark.errors import EntrantError, UsageError
+from benchmark.errors import AnonbenchError, EntrantError, UsageError
 from benchmark.hashing import sha256_json
 from benchmark.pipeline import Pipeline
 from benchmark.protocols import Metric
@@ -28,8 +28,10 @@ from benchmark.tuning import (
     Number,
     Tuning,
     knee_of,
+    paths_shortened,
     published,
     published_command,
+    why_no_knee,
 )
 
 MOST_VALUES = 200
@@ -81,11 +83,13 @@ class Sweep:
         spec: the entrant without the parameter.
         parameter: its name.
         entrants: by value, in ascending order.
+        usual: what the family with its defaults depends on, sha256 by name.
     """
 
     spec: Spec
     parameter: str
     entrants: dict[Number, Entrant]
+    usual: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def first(self) -> Entrant:
@@ -100,13 +104,30 @@ class Sweep:
     @property
     def found(self) -> dict[str, str]:
         """What the result depends on besides source and parameters, sha256 by name."""
-        return dict(getattr(self.first.anonymizer, "found", dict)())
+        return _found(self.first)
 
     def name(self, seed: int) -> str:
-        """Slug; files of one name in two folders are told apart by what they hold."""
-        files = [model.sha256 for model in self.first.facts.weights] or self.found
-        held = "" if self.shown == self.spec else f"-{sha256_json(files)[:8]}"
+        """Slug; files of one name are told apart by what they hold, or else by where they are."""
+        own = {name: digest for name, digest in _held(self.first).items() if self.usual.get(name) != digest}
+        told = own or (str(self.spec) if self.shown != self.spec else None)
+        held = "" if told is None else f"-{sha256_json(told)[:8]}"
         return f"{self.shown.slug}{held}-over-{self.parameter}-seed-{seed}"
+
+
+def _found(entrant: Entrant) -> dict[str, str]:
+    return dict(getattr(entrant.anonymizer, "found", dict)())
+
+
+def _held(entrant: Entrant) -> dict[str, str]:
+    """The weights of an entrant and what it found, sha256 by name."""
+    return {**_found(entrant), **{model.name: model.sha256 for model in entrant.facts.weights}}
+
+
+def _usual(family: str) -> dict[str, str]:
+    try:
+        return _held(build_entrant(family))
+    except AnonbenchError:  # it has no defaults, or they are not here
+        return {}
 
 
 def sweep_of(text: str, over: str) -> Sweep:
@@ -127,7 +148,7 @@ def sweep_of(text: str, over: str) -> Sweep:
     entrants = {value: build_entrant(str(one)) for value, one in specs.items()}
     taken = entrants[values[0]].spec  # a file was named by its path, and its entrant has a name
     base = Spec(taken.family, {name: value for name, value in taken.params.items() if name != parameter})
-    return Sweep(base, parameter, entrants)
+    return Sweep(base, parameter, entrants, _usual(spec.family))
 
 
 def metrics_for(pipeline: Pipeline, entrant: Entrant) -> list[str]:
@@ -166,7 +187,7 @@ def tune(pipeline: Pipeline, sweep: Sweep, seed: int, say: Callable[[str], None]
         try:
             found[value] = _scores(pipeline, scorer, entrant, seed)
         except EntrantFailed as error:
-            failures[str(value)] = _without_paths(str(error), entrant)
+            failures[str(value)] = _without_folders(str(error), entrant)
         say(f"{entrant.spec}: {failures.get(str(value), 'measured')}")
     if not found:
         raise EntrantError(
@@ -176,11 +197,11 @@ def tune(pipeline: Pipeline, sweep: Sweep, seed: int, say: Callable[[str], None]
     return with_knee(report, _first_asked(pipeline, sweep.first, cards[0].name))
 
 
-def _without_paths(text: str, entrant: Entrant) -> str:
+def _without_folders(text: str, entrant: Entrant) -> str:
     shown = published(entrant.spec).params
     for name, value in entrant.spec.params.items():
         text = text.replace(str(value), str(shown[name])) if shown[name] != value else text
-    return text
+    return paths_shortened(text)
 
 
 def _report(
@@ -260,13 +281,10 @@ def with_knee(report: Tuning, metric: str) -> Tuning:
     places = [row for row, value in enumerate(curve.values) if value is not None]
     x, y = [float(report.values[row]) for row in places], [value for value in curve.values if value is not None]
     allowed = [report.values[row] not in refused for row in places]
-    if not any(allowed):
-        what = next((refusal.metric for refusal in refused.values()), metric)
-        return report.model_copy(update={"no_knee": f"{what} is larger than allowed, or not measured, at every value"})
     place = knee_of(x, y, allowed) if len(x) > 2 else None
     if place is None:
-        where = "any value that is allowed" if report.bounded else "any value between its ends"
-        return report.model_copy(update={"no_knee": f"the curve of {metric} does not bend at {where}"})
+        measured = [report.values[row] for row in places]
+        return report.model_copy(update={"no_knee": why_no_knee(report, metric, measured, any(allowed))})
     rule = RULE + (AMONG if report.bounded else "")
     knee = Knee(value=report.values[places[place]], metric=metric, rule=rule)
     return report.model_copy(update={"knee": knee, "no_knee": ""})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
@@ -119,15 +121,20 @@ class Tuning(Part):
         """Whether any metric says how large it may be; where none does, no value is allowed or refused."""
         return any(curve.bounded for curve in self.curves)
 
-    def refused(self) -> dict[Number, Refusal]:
+    def refusals(self) -> Iterator[tuple[Number, Refusal]]:
         """Values at which a metric is larger than allowed, or was not measured although others say how large it may be."""
-        found: dict[Number, Refusal] = {}
         for curve in self.curves:
             for value, number, most in zip(self.values, curve.values, curve.allowed, strict=True):
                 if number is None and curve.bounded:
-                    found.setdefault(value, Refusal(curve.metric, NOT_MEASURED))
+                    yield value, Refusal(curve.metric, NOT_MEASURED)
                 elif number is not None and most is not None and number > most:
-                    found.setdefault(value, Refusal(curve.metric, TOO_LARGE))
+                    yield value, Refusal(curve.metric, TOO_LARGE)
+
+    def refused(self) -> dict[Number, Refusal]:
+        """The values that are refused, each with the first reason."""
+        found: dict[Number, Refusal] = {}
+        for value, refusal in self.refusals():
+            found.setdefault(value, refusal)
         return found
 
     def missing(self) -> list[tuple[str, str, list[str]]]:
@@ -137,6 +144,28 @@ class Tuning(Part):
             for value, reason in curve.reasons.items():
                 found.setdefault((curve.metric, reason), []).append(value)
         return [(metric, reason, values) for (metric, reason), values in found.items()]
+
+
+def why_no_knee(report: Tuning, metric: str, measured: Sequence[Number], allowed: bool) -> str:
+    """Why there is no knee, given where the metric was measured and whether any of these values is allowed."""
+    if not measured:
+        return f"{metric} was not measured at any value"
+    if not allowed:
+        where = "" if len(measured) == len(report.values) else f" at which {metric} was measured"
+        return f"every value{where} is refused: {', '.join(_refusing(report, measured))}"
+    if len(measured) < 3:
+        return f"a knee takes three values, and {metric} was measured at {len(measured)}"
+    where = "any value that is allowed" if report.bounded else "any value between its ends"
+    return f"the curve of {metric} does not bend at {where}"
+
+
+def _refusing(report: Tuning, among: Sequence[Number]) -> Iterator[str]:
+    values: dict[Refusal, list[str]] = defaultdict(list)
+    for value, refusal in report.refusals():
+        if value in among:
+            values[refusal].append(str(value))
+    for refusal, at in values.items():
+        yield f"by {refusal.metric}, {refusal.why} ({report.parameter}={', '.join(at)})"
 
 
 def above_text(details: Mapping[str, float | None]) -> str:
@@ -149,9 +178,33 @@ def above_text(details: Mapping[str, float | None]) -> str:
 
 def without_folders(value: ParamValue) -> ParamValue:
     """A parameter as it may be published: of a path on somebody's machine its last part alone."""
-    if not isinstance(value, str) or "://" in value:
+    if not names_folder(value) or re.match(_REMOTE, str(value), re.IGNORECASE):
         return value
-    return value.replace("\\", "/").rstrip("/").rpartition("/")[2] if "/" in value or "\\" in value else value
+    return str(value).replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def names_folder(value: ParamValue) -> bool:
+    """Whether a parameter is text that could say where a file lies."""
+    return isinstance(value, str) and ("/" in value or "\\" in value)
+
+
+_REMOTE = r"(?!file:)[a-z][a-z0-9+.-]*://"
+_START = r"(?:file:/|[A-Za-z]:[/\\]|~?/|\\\\)"
+_ABSOLUTE = re.compile(
+    rf"(?P<quote>['\"])(?P<quoted>{_START}[^'\"\n]+)(?P=quote)|(?<![\w./\\~])(?!(?<=:)//)(?P<bare>{_START}[^\s'\"]*[^\s'\".,:;)])",
+    re.IGNORECASE,
+)
+"""Paths from a root, in quotes with spaces, else up to the next one; not the middle of a word or of an address."""
+
+
+def paths_shortened(text: str) -> str:
+    """A message in which absolute paths are their last parts alone."""
+    return _ABSOLUTE.sub(_last_part, text)
+
+
+def _last_part(found: re.Match[str]) -> str:
+    quote = found["quote"] or ""
+    return f"{quote}{without_folders(found['quoted'] or found['bare'])}{quote}"
 
 
 def published(spec: Spec) -> Spec:
@@ -162,11 +215,12 @@ def published(spec: Spec) -> Spec:
 
 def published_command(command: str) -> str:
     """A command without the folders of the files it names."""
-    return shlex.join(_published_word(word) for word in shlex.split(command))
+    return shlex.join(published_word(word) for word in shlex.split(command))
 
 
-def _published_word(word: str) -> str:
-    if "/" not in word and "\\" not in word:
+def published_word(word: str) -> str:
+    """A word of a command, or a spec, without the folders of the files it names."""
+    if not names_folder(word):
         return word
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     try:

@@ -16,7 +16,7 @@ from benchmark.board.rows import Row
 from benchmark.board.templating import rendered
 from benchmark.records import EntrantFacts, MetricCard
 from benchmark.specs import Spec
-from benchmark.tuning import Curve, Number, Tuning, above_text, published
+from benchmark.tuning import Curve, Number, Tuning, above_text, published, published_word
 
 Line = tuple[float | None, ...]
 
@@ -138,6 +138,12 @@ class Sweep:
     def knee(self) -> Row | None:
         """The row of the suggested value, where it stands on the board."""
         return None if self.tuning.knee is None else self.rows.get(self.tuning.knee.value)
+
+    @staticmethod
+    def name_of(row: Row) -> str:
+        """A row's name without the folders of the files it names."""
+        name = row.entrant.record.entry.name
+        return row.name.replace(name, published_word(name))
 
     @cached_property
     def titles(self) -> dict[str, str]:

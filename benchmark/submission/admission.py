@@ -17,6 +17,7 @@ from benchmark.submission.measures import findings_of_brought
 from benchmark.submission.places import RECORD, RECORDS, Place
 from benchmark.submission.unchecked import not_recomputed
 from benchmark.submission.validating import Unreadable, read_safely
+from benchmark.tuning import names_folder
 
 FIRST_RECORDS = "2026"
 """No record is older."""
@@ -55,8 +56,13 @@ def _impostor(record: Record) -> Iterator[Finding]:
     from benchmark.registry import build_entrant, build_metric, names
 
     entry = record.entry
+    if parse_family(entry.name) not in names("anonymizers"):
+        return
+    if any(map(names_folder, parse_spec(entry.name).params.values())):  # its writer would choose what is read here
+        yield "entry", f"{entry.name} names a file by its path", _OTHER_NAME
+        return
     try:
-        entrant = build_entrant(entry.name) if parse_family(entry.name) in names("anonymizers") else None
+        entrant = build_entrant(entry.name)
     except AnonbenchError as error:
         yield (
             "entry",
@@ -64,9 +70,8 @@ def _impostor(record: Record) -> Iterator[Finding]:
             "Install the same version of anonbench and run again",
         )
         return
-    if entrant is not None:
-        yield from _unlike(entry, entrant.facts)
-        yield from findings_of_brought(record, [build_metric(spec).card.name for spec in entrant.measures])
+    yield from _unlike(entry, entrant.facts)
+    yield from findings_of_brought(record, [build_metric(spec).card.name for spec in entrant.measures])
 
 
 def _unlike(entry: EntrantFacts, installed: EntrantFacts) -> Iterator[Finding]:

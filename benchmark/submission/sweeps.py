@@ -13,7 +13,7 @@ from benchmark.registry import build_entrant, names
 from benchmark.specs import Spec
 from benchmark.submission.facts import Finding
 from benchmark.submission.places import LARGEST, RECORD
-from benchmark.tuning import FOLDER, Tuning, read_tuning
+from benchmark.tuning import FOLDER, Tuning, names_folder, read_tuning
 
 _AGAIN = "Remove it, or make it again: anonbench tune"
 
@@ -47,10 +47,13 @@ def notes_of_reports(result: Path) -> Iterator[str]:
 
 
 def unlike_installed(report: Tuning) -> str:
-    """What differs between a report's method and the installed one of that name; empty where nothing can be compared."""
-    if report.family not in names("anonymizers"):
-        return ""
+    """What differs between a report's method and the installed one of that name; empty where nothing can be compared.
+
+    A report that names a folder is not compared: its writer would choose which file of this machine is read.
+    """
     params = {**report.params, report.parameter: report.values[0]}
+    if report.family not in names("anonymizers") or any(map(names_folder, params.values())):
+        return ""
     try:
         entrant = build_entrant(str(Spec(report.family, params)))
         found = dict(getattr(entrant.anonymizer, "found", dict)())

@@ -62,19 +62,19 @@ def silhouettes(points: Floats, group: Ints) -> Floats:
     return found
 
 
-def rightly_named(surrogates: Floats, group: Ints, originals: Floats, member_of: Bools) -> Bools:
-    """Whether the original nearest to a surrogate shows somebody of its group, bool ``[G]``.
+def rightly_named(surrogates: Floats, group: Ints, originals: Floats, group_of: Ints) -> Ints:
+    """Originals that are nearest to a surrogate of their own group, int64, at most one per surrogate ``[<= S]``.
 
-    One surrogate names one person, so at most G of P people are named rightly.
+    One surrogate names one person, so where a group has one, at most one of its members is named.
 
     Args:
-        surrogates: ``[G, D]``.
-        group: int64 ``[G]``, of each surrogate.
+        surrogates: ``[S, D]``.
+        group: int64 ``[S]``, of each surrogate.
         originals: ``[N, D]``.
-        member_of: bool ``[groups, N]``, whether an original shows somebody of the group.
+        group_of: int64 ``[N]``, of each original.
     """
     from scipy.spatial.distance import cdist
 
-    nearest = cdist(surrogates, originals).argmin(1)
-    found: Bools = member_of[group, nearest]
+    nearest: Ints = cdist(surrogates, originals).argmin(1)
+    found: Ints = nearest[group_of[nearest] == group]
     return found

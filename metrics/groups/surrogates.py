@@ -184,10 +184,11 @@ class ReIdentification:
                 "Share of persons with a surrogate whose originals are, on average, at most the matcher's threshold away "
                 "from it (Euclidean, unit embeddings). The threshold is where all pairs of photographs of other people "
                 "(the spare ones; else clear photographs of these, else of background people, which is then said beside the "
-                "value) give equal error; of more than 2000 photographs, those of the first people. Allowed "
-                "is 1/k, over all and in every group: a group passes if at most one member is matched. Not delivered "
-                "images count neither as matched nor as safe. Rank-1: share of persons who are in the group of the "
-                f"surrogate that is nearest to an original of theirs. Seen by {EYES[self.network]}."
+                "value) give equal error; of more than 2000 photographs, those of the first people with several, then of "
+                "others. Allowed is 1/k, over all and in every group: a group passes if at most one member is matched. Not "
+                "delivered images count neither as matched nor as safe. Rank-1: share of persons of whom an original is, of all "
+                "originals, the nearest to a surrogate of their group; at most one per group where a group has one "
+                f"surrogate. Seen by {EYES[self.network]}."
             ),
             calibration=(
                 "On originals the share is 1 less the matcher's misses, with random groups near its false matches. The "
@@ -246,17 +247,21 @@ def _matched(name: str, seen: Seen, threshold: Threshold, reservation: str) -> S
 
 
 def _rank1(seen: Seen) -> dict[str, float]:
-    """Whom the nearest of all originals names, surrogate by surrogate."""
+    """Whom the nearest of all originals names, surrogate by surrogate.
+
+    Everybody counts once, so several surrogates of a group name at most so many people, and no more than it has.
+    """
     members = seen.members
     of_image = members.group[members.of_image]
-    belongs = torch.zeros(members.groups, len(of_image), dtype=torch.bool)
-    belongs[of_image, torch.arange(len(of_image))] = True
     _, rows = np.unique(torch.stack([of_image, seen.surrogate]).numpy(), axis=1, return_index=True)
     shown = torch.from_numpy(rows)[seen.delivered[rows]]
-    named = rightly_named(seen.released[shown].numpy(), of_image[shown].numpy(), seen.original.numpy(), belongs.numpy())
+    named = rightly_named(
+        seen.released[shown].numpy(), of_image[shown].numpy(), seen.original.numpy(), of_image.numpy()
+    )
+    allowed = torch.minimum(of_image[shown].bincount(minlength=members.groups), members.group.bincount())
     return {
-        "rank-1": float(named.sum()) / len(members),
-        "rank-1 allowed, surrogates over people": len(shown) / len(members),
+        "rank-1": len(members.of_image[named].unique()) / len(members),
+        "rank-1 allowed, surrogates over people": float(allowed.sum()) / len(members),
     }
 
 

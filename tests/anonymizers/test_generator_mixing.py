@@ -19,6 +19,8 @@ from anonymizers.kanonymity.generator.mixing import (
 )
 from benchmark.errors import EntrantError
 
+NAMES = [f"person {number}" for number in range(12)]
+
 
 def persons(count=12, layers=4, style=3, seed=0):
     generator = torch.Generator().manual_seed(seed)
@@ -52,10 +54,10 @@ def test_unit_example_of_the_paper() -> None:
 
 def test_random_mix_has_the_documented_weights() -> None:
     latents = persons()
-    weights = np.array([random_weight(latent, 7) for latent in latents])
+    weights = np.array([random_weight(content, 7) for content in NAMES])
     normalised = by_hand(latents, GROUPS, weights, lambda members: sum(weights[i] for i in members))
     torch.testing.assert_close(
-        mix_latents(latents, GROUPS, "random", seed=7).double(), normalised, rtol=1e-5, atol=1e-6
+        mix_latents(latents, GROUPS, "random", contents=NAMES, seed=7).double(), normalised, rtol=1e-5, atol=1e-6
     )
     weights = np.random.default_rng(7).uniform(0.6, 1.0, 12)
     paper = 1.67 * by_hand(latents, GROUPS, weights, len)
@@ -66,25 +68,36 @@ def test_random_mix_has_the_documented_weights() -> None:
 def test_random_mix_of_equal_members_is_that_member_unless_compat_exaggerates_it() -> None:
     latents = torch.ones(4000, 1, 1)
     groups = np.arange(4000) // 1000
-    torch.testing.assert_close(mix_latents(latents, groups, "random"), torch.ones(4, 1, 1))
+    torch.testing.assert_close(
+        mix_latents(latents, groups, "random", contents=list(map(str, range(4000)))), torch.ones(4, 1, 1)
+    )
     gains = mix_latents(latents, groups, "random", compat=True)
     torch.testing.assert_close(gains, torch.full((4, 1, 1), 1.67 * 0.8), rtol=0.02, atol=0)
 
 
-def test_random_weights_are_uniform_and_follow_the_latent_alone() -> None:
-    latents = torch.randn(2000, 2, 3, generator=torch.Generator().manual_seed(0))
-    weights = np.array([random_weight(latent, 3) for latent in latents])
+def test_random_weights_are_uniform_and_follow_a_persons_content_alone() -> None:
+    contents = [f"person {number}" for number in range(2000)]
+    weights = np.array([random_weight(content, 3) for content in contents])
     assert kstest(weights, uniform(0.6, 0.4).cdf).pvalue > 0.01
-    assert random_weight(latents[7].clone(), 3) == weights[7] != random_weight(latents[7], 4)
-    whole = mix_latents(latents, np.arange(2000) % 50, "random", seed=3)
+    assert random_weight("person 7", 3) == weights[7] != random_weight("person 7", 4)
+    latents = torch.randn(2000, 2, 3, generator=torch.Generator().manual_seed(0))
+    whole = mix_latents(latents, np.arange(2000) % 50, "random", contents=contents, seed=3)
     rows = np.arange(2000)[np.arange(2000) % 50 == 9][::-1].copy()
-    alone = mix_latents(latents[rows], np.zeros(40, np.int64), "random", seed=3)
+    named = [contents[row] for row in rows]
+    alone = mix_latents(latents[rows], np.zeros(40, np.int64), "random", contents=named, seed=3)
     torch.testing.assert_close(alone[0], whole[9])
+    near = mix_latents(latents[rows] * (1 + 1e-7), np.zeros(40, np.int64), "random", contents=named, seed=3)
+    torch.testing.assert_close(near, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_random_weights_need_something_to_be_drawn_by() -> None:
+    with pytest.raises(EntrantError, match="by 0 texts for 12 persons; give one per person"):
+        mix_latents(persons(), GROUPS, "random")
 
 
 def test_same_seed_same_mix() -> None:
     latents = persons()
-    one, same, other = (mix_latents(latents, GROUPS, "random", seed=seed) for seed in (1, 1, 2))
+    one, same, other = (mix_latents(latents, GROUPS, "random", contents=NAMES, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 

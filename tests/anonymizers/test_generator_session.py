@@ -181,6 +181,13 @@ class TestSession:
         with pytest.raises(UsageError, match=r"g\.checkpoint .*: delete it first"):
             self.train(people, out)
 
+    @pytest.mark.parametrize("state", [[1, 2], torch.ones(3), "half"])
+    def test_a_file_of_something_else_is_no_checkpoint(self, people, tmp_path, state):
+        kept = tmp_path / "g.checkpoint"
+        torch.save(state, kept)
+        with pytest.raises(UsageError, match=r"g\.checkpoint is damaged or no checkpoint: delete it first$"):
+            self.train(people, tmp_path / "g.safetensors")
+
     def test_too_few_photographs(self, people, tmp_path):
         with pytest.raises(UsageError, match="31 photographs are too few to train a generator; it takes at least 32"):
             self.train(people[:31], tmp_path / "g.safetensors")

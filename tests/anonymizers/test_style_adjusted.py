@@ -10,7 +10,6 @@ import torch
 
 from anonymizers.kanonymity.generator.files import load_generator
 from anonymizers.kanonymity.generator.latents import drawn
-from anonymizers.kanonymity.persons import Persons
 from anonymizers.kanonymity.surrogates import Request
 from anonymizers.kanonymity.surrogates.comparing import PAIRED, Comparison, same_person
 from anonymizers.kanonymity.surrogates.style import Style
@@ -163,7 +162,7 @@ class TestSamePerson:
         who = torch.randint(0, 7, (26,), generator=generator)
         values = torch.randn(7, 3, generator=generator, dtype=torch.float64)[who]
         values += spread * torch.randn(26, 3, generator=generator, dtype=torch.float64)
-        found = same_person(values, Persons(who, known=True))
+        found = same_person(values, who)
         candidates = torch.nn.functional.pdist(values).tolist()
         gaps = [abs(np.subtract(*rates(values, who.tolist(), c * (1 + 1e-12)))) for c in candidates]
         assert abs(np.subtract(*rates(values, who.tolist(), found * (1 + 1e-12)))) == pytest.approx(min(gaps))
@@ -171,7 +170,7 @@ class TestSamePerson:
     def test_lies_between_where_persons_are_apart(self):
         who = torch.arange(5).repeat(3)
         values = who[:, None].double() * 10 + torch.rand(15, 1, generator=torch.Generator().manual_seed(0)).double()
-        assert same_person(values, Persons(who, known=True)) < 1
+        assert same_person(values, who) < 1
 
     @pytest.mark.parametrize("alone", [0, 3 * PAIRED])
     def test_of_many_photographs_those_of_some_persons_will_do(self, alone):
@@ -183,11 +182,29 @@ class TestSamePerson:
         )
         order = torch.randperm(len(who), generator=torch.Generator().manual_seed(1))
         for rows in (torch.arange(len(who)), order):
-            assert same_person(values[rows], Persons(who[rows], known=True)) < 1
+            assert same_person(values[rows], who[rows]) < 1
+
+    def test_two_photographs_of_one_among_very_many_people(self):
+        who = torch.cat([torch.arange(PAIRED + 100), torch.tensor([PAIRED + 99])])
+        values = (
+            who[:, None].double() * 10 + torch.rand(len(who), 1, generator=torch.Generator().manual_seed(0)).double()
+        )
+        assert same_person(values, who) < 1
+
+    def test_the_threshold_depends_on_no_name(self, generator):
+        """More photographs than are paired, and persons numbered in another order."""
+        images = smooth_people(30, 60)
+        order = torch.randperm(30, generator=torch.Generator().manual_seed(0))
+        groups = torch.arange(30) % 3
+        plain = comparison(Request(images, images.identity.values, groups, Controller()), generator)
+        turned = torch.empty_like(groups)
+        turned[order] = groups
+        again = comparison(Request(images, order[images.identity.values], turned, Controller()), generator)
+        assert again.threshold == plain.threshold
 
     def test_somebody_with_very_many_photographs(self):
         who = torch.cat([torch.zeros(2 * PAIRED, dtype=torch.int64), torch.ones(2, dtype=torch.int64)])
         values = (
             who[:, None].double() * 10 + torch.rand(len(who), 1, generator=torch.Generator().manual_seed(0)).double()
         )
-        assert same_person(values, Persons(who, known=True)) <= 1.01
+        assert same_person(values, who) <= 1.01

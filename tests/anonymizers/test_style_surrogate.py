@@ -15,6 +15,7 @@ from anonymizers.kanonymity.surrogates import Request
 from anonymizers.kanonymity.surrogates.base import Surrogate
 from anonymizers.kanonymity.surrogates.style import Style
 from benchmark.errors import AnonbenchError, EntrantError
+from benchmark.hashing import sha256_json, sha256_tensor
 from benchmark.protocols import Controller
 from tests.anonymizers.generator_files import rosinality_state
 from tests.anonymizers.style_oracle import GROUPS, group_means, near, person_means, picture
@@ -111,8 +112,8 @@ class TestMixes:
 
     def test_random_weighs_persons(self, file, generator, asked):
         made = Style(file, "random").render(asked)
-        means = person_means(generator, asked).float()
-        weights = torch.tensor([random_weight(mean, 4) for mean in means], dtype=torch.float64)
+        digests = [sorted(map(sha256_tensor, asked.images.images[asked.of_image == person])) for person in range(10)]
+        weights = torch.tensor([random_weight(sha256_json(owned), 4) for owned in digests], dtype=torch.float64)
         near(made, picture(generator, group_means(generator, asked, weights)))
         other = dataclasses.replace(asked, controller=Controller(seed=5))
         assert not torch.equal(Style(file, "random").render(other), made)

@@ -211,6 +211,19 @@ def test_a_row_made_with_a_file_elsewhere_is_one_of_the_reports(tmp_path: Path) 
     assert "/home" not in page
 
 
+@pytest.mark.parametrize("code", ["e", "f"])
+def test_rows_are_named_without_the_folders_of_their_files(tmp_path: Path, code: str) -> None:
+    data = grouped()
+    data["entry"]["name"] = "kanon(generator='/home/me/x.pt', k=5)"
+    data["entry"]["params"] |= {"generator": "/home/me/x.pt"}
+    put(tmp_path, data)
+    put_tuning(tmp_path, params={"generator": "x.pt"}, entry_hash=64 * code)
+    text = Tags(pages_of(tmp_path)["tuning.html"]).text
+    assert ("another version" in text) == (code == "f")
+    assert "kanon(generator=x.pt, k=5)" in " ".join(text.split())
+    assert "/home" not in text
+
+
 def test_pictures_of_linked_folders_are_shown(tmp_path: Path) -> None:
     put_sheet(put(tmp_path / "elsewhere", record("shown", sheet=SHEET)))
     (tmp_path / "out").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from benchmark.cli.tuning import _doubts
 from benchmark.errors import UsageError
 from benchmark.records import EntrantFacts
 from benchmark.registry import Entrant
-from benchmark.specs import Spec
+from benchmark.specs import Spec, parse_spec
 from benchmark.sweeping import MOST_VALUES, Sweep, parse_over, sweep_of, with_knee
 from benchmark.tuning import (
     ABOVE,
@@ -26,6 +27,7 @@ from benchmark.tuning import (
     RULE,
     Tuning,
     knee_of,
+    paths_shortened,
     published_command,
     read_tuning,
     without_folders,
@@ -161,7 +163,26 @@ def test_a_report_suggests_only_what_no_metric_forbids() -> None:
     report = report.model_copy(update={"curves": (report.curves[0], strict, *report.curves[2:])})
     nothing = with_knee(report, report.curves[0].metric)
     assert nothing.knee is None
-    assert nothing.no_knee == "named is larger than allowed, or not measured, at every value"
+    assert nothing.no_knee == "every value is refused: by named, too large (k=2, 5, 9)"
+
+
+def test_the_reason_for_no_knee_names_all_that_refuse() -> None:
+    report = Tuning.model_validate(tuning(knee=None, no_knee="not yet"))
+    loss, named, other, _ = report.curves
+    gone = {"values": (None,) * 3}
+    unmeasured = report.model_copy(update={"curves": (loss.model_copy(update=gone), *report.curves[1:])})
+    assert with_knee(unmeasured, loss.metric).no_knee == f"{loss.metric} was not measured at any value"
+    strict = other.model_copy(update={"allowed": (1.0, 0.1, 0.1)})
+    both = report.model_copy(update={"curves": (loss, named, strict, report.curves[3])})
+    words = f"by named, too large (k=2), by {other.metric}, too large (k=5, 9)"
+    assert with_knee(both, loss.metric).no_knee == f"every value is refused: {words}"
+    short = loss.model_copy(update={"values": (0.5, None, None)})
+    one = report.model_copy(update={"curves": (short, *report.curves[1:])})
+    words = f"every value at which {loss.metric} was measured is refused: by named, too large (k=2)"
+    assert with_knee(one, loss.metric).no_knee == words
+    two = loss.model_copy(update={"values": (0.5, 0.7, None)})
+    few = report.model_copy(update={"curves": (two, *report.curves[1:])})
+    assert with_knee(few, loss.metric).no_knee == f"a knee takes three values, and {loss.metric} was measured at 2"
 
 
 def with_gaps(places: list[int]) -> Tuning:
@@ -205,12 +226,45 @@ def test_where_nothing_bounds_nothing_is_called_allowed() -> None:
 # Files that parameters name
 
 
-@given(st.one_of(st.text(max_size=30), st.sampled_from(["/home/me/x.pt", "a/b/", "C:\\me\\x.pt", "../x", "x.pt"])))
+@given(
+    st.one_of(
+        st.text(max_size=30), st.sampled_from(["/home/me/x.pt", "/me://x", "a/b/", "C:\\me\\x.pt", "../x", "x.pt"])
+    )
+)
 def test_no_folder_is_left_of_a_path(text: str) -> None:
     shown = str(without_folders(text))
-    assert "://" in text or not {"/", "\\"} & set(shown)
+    remote = re.match(r"(?!file:)[a-z][a-z0-9+.-]*://", text, re.IGNORECASE)
+    assert remote or not {"/", "\\"} & set(shown)
     assert text.endswith(shown) or text.rstrip("/\\").endswith(shown)
     assert shown == text or {"/", "\\"} & set(text)
+
+
+@pytest.mark.parametrize("text", ["file:///home/me/x.pt", "FILE://x.pt", "/home/a://x.pt", "C:\\a://x.pt"])
+def test_an_address_of_a_file_here_is_a_path(text: str) -> None:
+    assert without_folders(text) == "x.pt"
+    assert without_folders("https://host/me/x.pt") == "https://host/me/x.pt"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("No such file or directory: '/tmp/x/se cret/m.bin'", "No such file or directory: 'm.bin'"),
+        ("/home/me/m.bin: no, nor (/srv/a/b.pt), /srv/c/.", "m.bin: no, nor (b.pt), c."),
+        (r"at C:\\me\\m.bin or 'D:/my dir/n.bin'", "at m.bin or 'n.bin'"),
+        ("PosixPath('/tmp/x/m.bin') path=/tmp/m.bin ~/x/m.bin", "PosixPath('m.bin') path=m.bin m.bin"),
+        ("at file:///home/me/m.bin", "at m.bin"),
+        ("see https://host/a/b, 1/2 of them and/or a / b", "see https://host/a/b, 1/2 of them and/or a / b"),
+    ],
+)
+def test_no_folder_is_left_of_a_path_in_a_message(text: str, shown: str) -> None:
+    assert paths_shortened(text) == shown
+    assert paths_shortened(shown) == shown
+
+
+@given(st.text(max_size=60))
+def test_a_text_without_slashes_is_no_path(text: str) -> None:
+    plain = text.replace("/", "").replace("\\", "")
+    assert paths_shortened(plain) == plain
 
 
 @pytest.mark.parametrize(
@@ -250,6 +304,35 @@ def test_two_files_of_one_name_give_two_reports() -> None:
 
     assert "home" not in name("/home/me/x.pt", "a")
     assert name("/home/me/x.pt", "a") == name("/srv/x.pt", "a") != name("/srv/x.pt", "b")
+
+
+def test_files_of_one_relative_name_in_two_folders_give_two_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.pt").write_text(folder)
+        monkeypatch.chdir(tmp_path / folder)
+        names.append(sweep_of("kanon(generator='x.pt')", "k=2,3").name(0))
+    assert names[0] != names[1]
+    monkeypatch.chdir(tmp_path)
+    assert sweep_of("kanon(generator='two/x.pt')", "k=2,3").name(0) == names[1], "the same file is the same report"
+
+
+@pytest.mark.parametrize("text", ["kanon", "kanon(surrogate=style)", "kanon(surrogate=pixels)"])
+def test_a_report_without_files_of_its_own_has_a_plain_name(text: str) -> None:
+    assert sweep_of(text, "k=2,3").name(0) == f"{parse_spec(text).slug}-over-k-seed-0"
+
+
+def test_files_of_which_nothing_is_known_are_told_apart_by_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "class Own:\n"
+        "    def __init__(self, k=2, file=''):\n        self.k, self.file = k, file\n"
+        "    def anonymize(self, images, controller):\n        raise NotImplementedError\n"
+    )
+    names = {sweep_of(f"{tmp_path}/own.py:Own(file='{folder}/x.pt')", "k=2,3").name(0) for folder in ("/a", "/b")}
+    assert len(names) == 2
 
 
 # A run
@@ -319,6 +402,27 @@ def test_a_value_at_which_the_entrant_fails_is_a_gap(swept: tuple[Path, str]) ->
     assert list(report.failures) == ["25"]
     assert "24" in report.failures["25"]
     assert [curve.values[1] for curve in report.curves] == [None] * len(report.curves)
+
+
+def test_a_failure_names_no_folder_of_the_machine(tmp_path: Path) -> None:
+    secret = tmp_path / "se cret" / "m.bin"
+    (tmp_path / "own.py").write_text(
+        "from benchmark.images import Released\n"
+        "class Own:\n"
+        "    def __init__(self, k=2):\n        self.k = k\n"
+        "    def anonymize(self, images, controller):\n"
+        f"        open({str(secret)!r}) if self.k == 3 else None\n"
+        "        return Released(images.images)\n"
+    )
+    result = CliRunner(env={"ANONBENCH_CACHE": str(tmp_path / "cache")}).invoke(
+        cli,
+        ["tune", "portraits-smoke", "-e", f"{tmp_path}/own.py:Own", "--over", "k=2,3", "-m", "homogeneity",
+         "--threads", "1", "--out", str(tmp_path / "out")],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    (path,) = (tmp_path / "out" / "tuning").iterdir()
+    assert "m.bin" in read_tuning(path).failures["3"]
+    assert str(tmp_path) not in path.read_text()
 
 
 def test_one_entrant_is_tuned_at_a_time() -> None:

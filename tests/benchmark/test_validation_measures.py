@@ -84,6 +84,7 @@ def dropped(metric: str, part: str, name: str) -> Callable[[Data], Any]:
         (detail(NAMED, "groups above 1/size", -1.0), "-1, no whole number"),
         (detail(NAMED, "people matched by any photograph", 0.0), "people matched are more than people matched by any"),
         (detail(NAMED, "rank-1", 0.9), "rank-1 are more than rank-1 allowed"),
+        (detail(NAMED, "rank-1 allowed, surrogates over people", 8.0), "surrogates over people is 8, not a share"),
         (detail(NAMED, "rank-1", -0.1), "rank-1 is -0.1, not a share"),
         (detail(NAMED, "smallest group", 2.0), "smallest group are 2, and 5 in k-anonymity"),
         (detail("homogeneity", "groups", 5.0), "groups are 5, and 4 in k-anonymity"),
@@ -195,6 +196,20 @@ def test_a_report_is_held_against_what_is_installed(tmp_path: Path) -> None:
     for unknown in ({"family": "nobody"}, {"params": {"gone": 1}}):
         put_tuning(tmp_path, **kanon | unknown)
         assert list(notes_of_reports(tmp_path)) == []
+
+
+@pytest.mark.parametrize("named", ["{folder}/x.pt", "../x.pt", "a\\x.pt"])
+def test_files_that_a_submission_names_by_path_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    named = named.format(folder=tmp_path)
+    Path(named).write_text("what is hashed differs from the report's weights")
+    put_tuning(tmp_path, **of_installed("kanon(k=2)") | {"params": {"generator": named}})
+    assert list(notes_of_reports(tmp_path)) == []
+    text = refused(kanon_row(name=f"kanon(k=5, generator={named!r})"))
+    assert "names a file by its path" in text
 
 
 def test_a_report_that_is_none_is_a_problem(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import silhouette_score
 
@@ -87,6 +89,26 @@ def test_rank_1_names_at_most_one_person_per_surrogate() -> None:
     assert score.details["rank-1 allowed, surrogates over people"] == pytest.approx(2 / 6)
     swapped = ORIGINAL.with_images(RELEASED.images.flip(0))
     assert scored(ReIdentification(), swapped).details["rank-1"] == 0
+
+
+def test_of_photographs_released_as_they_are_everybody_is_named_once() -> None:
+    details = scored(ReIdentification(), ORIGINAL).details
+    assert details["rank-1"] == 1, "a and f have two photographs, and both name them"
+    assert details["rank-1 allowed, surrogates over people"] == 1, "four surrogates of three people"
+
+
+@settings(max_examples=30)
+@given(st.lists(st.sampled_from([10, 21, 44, 61, 90, 133, 199, 211]), min_size=8, max_size=8))
+def test_rank_1_counts_people_whatever_is_released(shown: list[int]) -> None:
+    released = ORIGINAL.with_images(grey(shown, "aabcdeff").images)
+    details = scored(ReIdentification(), released).details
+    levels, names, named = [10, 20, 40, 60, 100, 140, 200, 210], "aabcdeff", set()
+    for level, group in zip(shown, GROUP, strict=True):
+        row = min(range(8), key=lambda row: abs(levels[row] - level))
+        named |= {names[row]} if GROUP[row] == group else set()
+    assert details["rank-1"] == len(named) / 6
+    allowed = min(3, len(set(shown[:4]))) + min(3, len(set(shown[4:])))
+    assert details["rank-1 allowed, surrogates over people"] == allowed / 6
 
 
 def test_who_has_no_surrogate_is_neither_matched_nor_safe() -> None:

@@ -7,6 +7,7 @@ which is a face of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.errors import EntrantError
-from benchmark.hashing import sha256_tensor
+from benchmark.hashing import sha256_bytes
 
 LOWEST_WEIGHT = 0.6
 """Random weights are uniform from here to 1."""
@@ -28,7 +29,13 @@ Mix = Literal["naive", "random"]
 
 
 def mix_latents(
-    latents: Tensor, groups: NDArray[np.int64], mix: Mix = "naive", *, seed: int = 0, compat: bool = False
+    latents: Tensor,
+    groups: NDArray[np.int64],
+    mix: Mix = "naive",
+    *,
+    contents: Sequence[str] = (),
+    seed: int = 0,
+    compat: bool = False,
 ) -> Tensor:
     """One latent per group.
 
@@ -36,6 +43,8 @@ def mix_latents(
         latents: W+ of the persons, ``[P, layers, style]``.
         groups: of each person, 0..G-1, ``[P]``.
         mix: ``naive`` is the mean of the members; ``random`` weighs them by uniform numbers from 0.6 to 1.
+        contents: a text per person that the random weights are drawn by; not their latents, which differ in their last
+            digits from machine to machine.
         seed: of the random weights.
         compat: the authors' random mix, which draws in the order of persons, divides by the number of members and
             multiplies by 1.67 (a gain of 1.34 on average); the naive mix is the same.
@@ -53,13 +62,17 @@ def mix_latents(
     if compat:
         weights = np.random.default_rng(seed).uniform(LOWEST_WEIGHT, 1.0, len(groups))
         return weighted(latents, groups, weights, by_number=True) * COMPAT_GAIN
-    return weighted(latents, groups, np.array([random_weight(latent, seed) for latent in latents]))
+    if len(contents) != len(groups):
+        raise EntrantError(
+            f"mix=random draws weights by {len(contents)} texts for {len(groups)} persons; give one per person"
+        )
+    return weighted(latents, groups, np.array([random_weight(content, seed) for content in contents]))
 
 
-def random_weight(latent: Tensor, seed: int) -> float:
-    """A person's weight, uniform from ``LOWEST_WEIGHT`` to 1: drawn by latent and seed, whoever else is in the set."""
-    content = int(sha256_tensor(latent), 16)
-    return float(np.random.default_rng([seed, content]).uniform(LOWEST_WEIGHT, 1.0))
+def random_weight(content: str, seed: int) -> float:
+    """A person's weight, uniform from ``LOWEST_WEIGHT`` to 1, whoever else is in the set."""
+    drawn = np.random.default_rng([seed, int(sha256_bytes(content.encode()), 16)])
+    return float(drawn.uniform(LOWEST_WEIGHT, 1.0))
 
 
 def weighted(

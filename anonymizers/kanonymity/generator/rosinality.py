@@ -28,6 +28,7 @@ from anonymizers.kanonymity.generator.published import (
     shape_of,
     wrong_file,
 )
+from anonymizers.kanonymity.generator.scanning import Refused, scan_saved
 from benchmark.errors import EntrantError, EnvironmentProblem
 
 LARGEST = 9
@@ -77,9 +78,12 @@ def load_tensors(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise _unreadable(path, error.strerror or "it cannot be opened") from error
     try:
+        scan_saved(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")  # torch warns of pickles that it refuses a moment later
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except Refused as error:
+        raise _unreadable(path, f"it asks for {error}") from error
     except pickle.UnpicklingError as error:
         raise _unreadable(path, "it is damaged, or a pickle that may run code, which is never done") from error
     except Exception as error:  # a damaged file makes torch raise anything, even an OSError
@@ -103,8 +107,10 @@ def named_tensors(path: Path, content: Mapping[str, Any], nest: str) -> dict[str
     if not isinstance(inner, Mapping) or not inner:
         raise wrong_file(path, f"{nest} holds no tensors by name")
     for name, value in inner.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise wrong_file(path, f"{str(name)[:80]!r} is {type(value).__name__} where a tensor should be")
+        if not isinstance(name, str):
+            raise wrong_file(path, f"a key is {type(name).__name__} where the name of a tensor should be")
+        if not isinstance(value, Tensor):
+            raise wrong_file(path, f"{name[:80]!r} is {type(value).__name__} where a tensor should be")
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise wrong_file(path, f"{name} declares more values than the file holds")
     return dict(inner)

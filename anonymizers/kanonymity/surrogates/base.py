@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
 
 from anonymizers.conventional.ksame import number_persons
 from benchmark.errors import EntrantError
-from benchmark.hashing import sha256_tensor
+from benchmark.hashing import sha256_json, sha256_tensor
 from benchmark.images import ImageSet
 from benchmark.protocols import Controller
 
@@ -48,6 +49,11 @@ class Request:
     def group_of_image(self) -> torch.Tensor:
         """The group of each image, int64 ``[N]``."""
         return self.groups[self.of_image]
+
+    @cached_property
+    def contents(self) -> list[str]:
+        """What each person is known by, whatever they are called: the content of their photographs."""
+        return contents_of([sha256_tensor(image) for image in self.images.images], self.of_image)
 
     @property
     def shares(self) -> torch.Tensor:
@@ -123,12 +129,23 @@ def in_content_order(images: ImageSet) -> ImageSet:
     They are sorted by the hash of their pixels; where persons have the same photograph, by all of the person's.
     """
     digests = [sha256_tensor(image) for image in images.images]
-    person = number_persons(images).tolist()
-    owned: dict[int, list[str]] = {}
-    for digest, who in sorted(zip(digests, person, strict=True)):
-        owned.setdefault(who, []).append(digest)
-    order = sorted(range(len(images)), key=lambda row: (digests[row], owned[person[row]], person[row]))
+    person = number_persons(images)
+    owned, of_image = contents_of(digests, person), person.tolist()
+    order = sorted(range(len(images)), key=lambda row: (digests[row], owned[of_image[row]], of_image[row]))
     return images.select(torch.tensor(order, dtype=torch.int64))
+
+
+def contents_of(digests: Sequence[str], of_image: torch.Tensor) -> list[str]:
+    """What persons are told apart by without their names: a hash of their photographs in any order, per person.
+
+    Args:
+        digests: hash of every image.
+        of_image: int64 ``[N]``, the person of each.
+    """
+    owned: dict[int, list[str]] = {}
+    for digest, who in sorted(zip(digests, of_image.tolist(), strict=True)):
+        owned.setdefault(who, []).append(digest)
+    return [sha256_json(owned[who]) for who in range(len(owned))]
 
 
 def other_people(surrogate: str, controller: Controller) -> ImageSet:

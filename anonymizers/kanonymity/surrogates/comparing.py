@@ -16,7 +16,7 @@ from anonymizers.kanonymity.surrogates.base import Request, group_means
 from benchmark.errors import EntrantError
 from benchmark.faces import usable
 from benchmark.images import ImageSet
-from benchmark.statistics import equal_error_threshold
+from benchmark.statistics import equal_error_threshold, rows_of_some
 
 PAIRED = 1500
 """Photographs whose pairs say where one person ends and another begins, at most."""
@@ -44,7 +44,11 @@ class Comparison:
         Raises:
             EntrantError: nothing says where that is.
         """
-        return self.space.threshold if self.space.threshold is not None else same_person(self.originals, self.persons)
+        if self.space.threshold is not None:
+            return self.space.threshold
+        contents = self.request.contents
+        rank = torch.tensor(sorted(range(len(contents)), key=contents.__getitem__)).argsort()
+        return same_person(self.originals, rank[self.request.of_image])
 
     @cached_property
     def landmarks(self) -> Tensor | None:
@@ -78,20 +82,20 @@ def landmark_values(images: ImageSet) -> Tensor:
     return images.landmarks.flatten(1).double()
 
 
-def same_person(values: Tensor, persons: Persons) -> float:
+def same_person(values: Tensor, who: Tensor) -> float:
     """The distance at which as many pairs of one person lie beyond as pairs of two persons lie within.
 
     Args:
-        values: embeddings ``[N, D]``; of many images those of some persons, all photographs of each.
-        persons: who is on them.
+        values: embeddings ``[N, D]``.
+        who: int64 ``[N]``; of more than ``PAIRED`` photographs those of the persons with the lowest numbers count, of
+            persons with several photographs before others.
 
     Raises:
         EntrantError: nobody has two photographs, or there is one person only.
     """
-    rows = _some(persons)
+    rows = rows_of_some(who, PAIRED)
     one, other = torch.triu_indices(len(rows), len(rows), 1)
-    who = persons.of_image[rows]
-    same = (who[one] == who[other]).numpy()
+    same = (who[rows][one] == who[rows][other]).numpy()
     if not same.any() or same.all():
         lacking = "two persons" if same.any() else "two photographs of anybody"
         raise EntrantError(
@@ -100,14 +104,3 @@ def same_person(values: Tensor, persons: Persons) -> float:
         )
     distances = torch.nn.functional.pdist(values[rows]).numpy()
     return equal_error_threshold(distances[same], distances[~same])[0]
-
-
-def _some(persons: Persons) -> Tensor:
-    """All photographs, or, where there are more than ``PAIRED``, so many of persons with several, spread evenly."""
-    if len(persons.of_image) <= PAIRED:
-        return torch.arange(len(persons.of_image))
-    several = (persons.photographs > 1).nonzero().flatten()
-    most = max(2, PAIRED * len(several) // max(1, int(persons.photographs[several].sum())))
-    chosen = several[torch.linspace(0, len(several) - 1, min(most, len(several))).round().long()]
-    rows = torch.isin(persons.of_image, chosen).nonzero().flatten()
-    return rows[torch.linspace(0, len(rows) - 1, min(len(rows), PAIRED)).round().long()]

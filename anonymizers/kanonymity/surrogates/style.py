@@ -81,7 +81,9 @@ class Style:
         if self.mix == "adjusted":
             found = self._adjusted(latents, request, network)
             return self.shaped(found.latents, network)
-        mixed = mix_latents(latents, groups, self.mix, seed=request.controller.seed, compat=self.compat)
+        mixed = mix_latents(
+            latents, groups, self.mix, contents=request.contents, seed=request.controller.seed, compat=self.compat
+        )
         return self.shaped(mixed, network)
 
     def _adjusted(self, latents: Tensor, request: Request, network: Generator) -> Adjusted:

@@ -54,6 +54,8 @@ def take_up(trainer: Trainer, path: Path, marks: Mapping[str, str]) -> None:
         return
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True)
+        if not isinstance(state, dict):
+            raise ValueError("no dictionary")
     except (RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
         raise UsageError(f"{path} is damaged or no checkpoint: delete it first") from error
     for name, reason in OTHERS.items():
