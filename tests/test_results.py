@@ -181,7 +181,7 @@ def test_metrics_against_the_panel_are_of_the_current_suite() -> None:
 
 
 def test_the_committed_board_is_the_one_its_records_make(tmp_path: Path) -> None:
-    for part in ("records", "correlations", "originals"):
+    for part in ("records", "correlations", "originals", "tuning"):
         shutil.copytree(RESULTS / SUITE / part, tmp_path / SUITE / part)
     shutil.copytree(RESULTS / "reported", tmp_path / "reported")
     assert load_records(tmp_path / SUITE)

@@ -26,7 +26,7 @@ class Recipe:
         seed: of start weights and batches.
     """
 
-    steps: int = 5_000
+    steps: int = 3_600
     adversarial_from: int = 3_000
     batch: int = 16
     rate: float = 1.2e-2
