@@ -9,6 +9,9 @@ import pytest
 import torch
 
 from benchmark.images import ImageSet, Labels
+from benchmark.registry import Entrant
+from tests.anonymizers.kanon_entrants import maker_of
+from tests.anonymizers.tiny_generators import write_tiny
 
 MakeSet = Callable[..., ImageSet]
 
@@ -27,3 +30,15 @@ def make_set() -> MakeSet:
         return ImageSet(torch.from_numpy(pixels), keys, identity)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small generator with random weights."""
+    return str(write_tiny(tmp_path_factory.mktemp("generator") / "tiny.safetensors"))
+
+
+@pytest.fixture(scope="session")
+def make_kanon(tiny_file: str) -> Callable[..., Entrant]:
+    """Builds a ``kanon`` from parameters; style draws with the tiny generator."""
+    return maker_of(tiny_file)

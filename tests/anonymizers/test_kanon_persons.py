@@ -18,24 +18,14 @@ from benchmark.errors import EntrantError
 from benchmark.images import ImageSet, Labels
 from benchmark.protocols import Controller
 from benchmark.registry import load, source_hash
-from tests.anonymizers.kanon_entrants import maker_of, recogniser, release
-from tests.anonymizers.tiny_generators import smooth_people, write_tiny
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    return str(write_tiny(tmp_path_factory.mktemp("generator") / "tiny.safetensors"))
+from tests.anonymizers.kanon_entrants import recogniser, release
+from tests.anonymizers.tiny_generators import smooth_people
 
 
 @pytest.fixture(scope="module")
 def people():
     """26 photographs of 11 persons."""
     return smooth_people(11, 3, (48, 40)).select(torch.arange(26))
-
-
-@pytest.fixture(scope="module")
-def make(file):
-    return maker_of(file)
 
 
 class TestPersons:
@@ -160,14 +150,14 @@ class TestEmbeddings:
             assert whole.dtype == torch.float64
             assert torch.allclose(space.describe(people[4:5])[0], whole[4], atol=1e-5)
 
-    def test_recogniser_gives_the_features_before_its_last_layer(self, people, make):
+    def test_recogniser_gives_the_features_before_its_last_layer(self, people, make_kanon):
         given = recogniser()
         points = embeddings.embedding("recogniser", people, Controller(recogniser=given)).describe(people)
         linear = [part for part in given.network.modules() if isinstance(part, nn.Linear)][-1]
         with torch.no_grad():
             logits = linear(points.float())
         assert torch.allclose(logits, given.logits(people.images), atol=1e-4)
-        made = release(make(k=3, embedding="recogniser"), people, recogniser=given)
+        made = release(make_kanon(k=3, embedding="recogniser"), people, recogniser=given)
         assert made.notes["divided"] == "by best, on recogniser"
 
     def test_plug_ins_are_known_by_source_threshold_and_weights(self, monkeypatch):
@@ -178,13 +168,13 @@ class TestEmbeddings:
         monkeypatch.setattr(embeddings, "load", lambda kind, name: other)
         assert {name for name in plain if embeddings.found("dlib")[name] != plain[name]} == {"threshold"}
 
-    def test_recogniser_that_is_not_handed_out(self, people, make):
-        built = make(embedding="recogniser")
+    def test_recogniser_that_is_not_handed_out(self, people, make_kanon):
+        built = make_kanon(embedding="recogniser")
         assert "recogniser" in built.facts.uses
         with pytest.raises(EntrantError, match=r"embedding=recogniser needs a recogniser.*: use pca"):
             release(built, people)
 
-    def test_recogniser_that_gives_no_numbers(self, people, make):
+    def test_recogniser_that_gives_no_numbers(self, people, make_kanon):
         with pytest.raises(EntrantError, match=r"embedding=recogniser: .* not finite") as caught:
-            release(make(embedding="recogniser"), people, recogniser=recogniser(broken=True))
+            release(make_kanon(embedding="recogniser"), people, recogniser=recogniser(broken=True))
         assert "\n" not in str(caught.value)

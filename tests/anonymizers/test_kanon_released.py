@@ -18,8 +18,8 @@ from benchmark.images import ImageSet, Labels
 from benchmark.protocols import KAnonymityClaim, Referees
 from benchmark.registry import build_metric
 from metrics.kanonymity import BROKEN
-from tests.anonymizers.kanon_entrants import maker_of, release
-from tests.anonymizers.tiny_generators import smooth_people, write_tiny
+from tests.anonymizers.kanon_entrants import release
+from tests.anonymizers.tiny_generators import smooth_people
 
 SURROGATES = ["pixels", "eigenfaces", "appearance", "upconv", "style"]
 
@@ -34,11 +34,6 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    return str(write_tiny(tmp_path_factory.mktemp("generator") / "tiny.safetensors"))
-
-
-@pytest.fixture(scope="module")
 def others():
     return smooth_people(10, 2, (48, 40), seed=9, name="other")
 
@@ -49,11 +44,6 @@ def people():
     return smooth_people(11, 3, (48, 40)).select(torch.arange(26))
 
 
-@pytest.fixture(scope="module")
-def make(file):
-    return maker_of(file)
-
-
 class TestReleased:
     """What must hold whichever face is drawn."""
 
@@ -61,9 +51,9 @@ class TestReleased:
     def surrogate(self, request):
         return request.param
 
-    def test_the_claim_holds_by_the_metric(self, surrogate, people, others, make):
+    def test_the_claim_holds_by_the_metric(self, surrogate, people, others, make_kanon):
         for k in (2, 4):
-            built = make(k=k, surrogate=surrogate)
+            built = make_kanon(k=k, surrogate=surrogate)
             made = release(built, people, train=others)
             group = made.notes["group"]
             assert group.dtype == torch.int64
@@ -80,25 +70,25 @@ class TestReleased:
             assert len({bytes(image.numpy()) for image in made.images}) == len(group.unique()) > 1
             assert made.notes["grouped"] == described(persons_of(people))
 
-    def test_neither_batches_nor_order_change_a_byte(self, surrogate, people, others, make):
-        plain = release(make(k=3, surrogate=surrogate), people, train=others, batch_size=64)
+    def test_neither_batches_nor_order_change_a_byte(self, surrogate, people, others, make_kanon):
+        plain = release(make_kanon(k=3, surrogate=surrogate), people, train=others, batch_size=64)
         order = torch.randperm(26, generator=torch.Generator().manual_seed(3))
-        again = release(make(k=3, surrogate=surrogate), people.select(order), train=others, batch_size=3)
+        again = release(make_kanon(k=3, surrogate=surrogate), people.select(order), train=others, batch_size=3)
         assert torch.equal(again.images, plain.images[order])
         assert torch.equal(again.notes["group"], plain.notes["group"][order])
 
-    def test_sees_only_what_it_declares(self, surrogate, people, others, make):
+    def test_sees_only_what_it_declares(self, surrogate, people, others, make_kanon):
         """No landmarks, attributes or other people beyond ``uses`` have a part in it."""
-        built = make(k=3, surrogate=surrogate)
+        built = make_kanon(k=3, surrogate=surrogate)
         uses = built.facts.uses
         bare = people.without(attributes=True, landmarks="landmarks" not in uses)
         train = {"train": others} if "train" in uses else {}
         plain = release(built, people, train=others)
         assert torch.equal(release(built, bare, **train).images, plain.images)
 
-    def test_the_nearest_original_names_a_kth_at_most(self, surrogate, people, others, make):
+    def test_the_nearest_original_names_a_kth_at_most(self, surrogate, people, others, make_kanon):
         k = 3
-        made = release(make(k=k, surrogate=surrogate), people, train=others)
+        made = release(make_kanon(k=k, surrogate=surrogate), people, train=others)
         pixels, released = (images.flatten(1).double() for images in (people.images, made.images))
         guess = people.identity.values[torch.cdist(released, pixels).argmin(dim=1)]
         right = (guess == people.identity.values).double()
@@ -107,15 +97,15 @@ class TestReleased:
         assert float(persons.mean()) <= groups / 11 + 1e-9
         assert groups / 11 <= 1 / k
 
-    def test_progress_ends_at_all_images(self, surrogate, people, others, make):
+    def test_progress_ends_at_all_images(self, surrogate, people, others, make_kanon):
         done = []
-        release(make(surrogate=surrogate), people, train=others, progress=done.append)
+        release(make_kanon(surrogate=surrogate), people, train=others, progress=done.append)
         assert sum(done) == 26
 
 
 class TestGroups:
-    def test_pixels_are_the_plain_mean(self, people, make):
-        made = release(make(k=4, partition="random"), people, seed=2)
+    def test_pixels_are_the_plain_mean(self, people, make_kanon):
+        made = release(make_kanon(k=4, partition="random"), people, seed=2)
         who = people.identity.values
         for number in made.notes["group"].unique():
             rows = made.notes["group"] == number
@@ -123,12 +113,14 @@ class TestGroups:
             wanted = torch.stack(members).mean(dim=0)
             assert (made.images[rows].double() - wanted).abs().max() <= 0.5 + 1e-4
 
-    def test_random_groups_follow_the_seed(self, people, make):
-        one, same, other = (release(make(partition="random"), people, seed=seed).notes["group"] for seed in (1, 1, 2))
+    def test_random_groups_follow_the_seed(self, people, make_kanon):
+        one, same, other = (
+            release(make_kanon(partition="random"), people, seed=seed).notes["group"] for seed in (1, 1, 2)
+        )
         assert torch.equal(one, same)
         assert not torch.equal(one, other)
 
-    def test_the_persons_who_look_alike_share_a_face(self, make):
+    def test_the_persons_who_look_alike_share_a_face(self, make_kanon):
         """Four planted kinds of people with three of each, two photographs of everybody."""
         kinds = smooth_people(4, 1, (48, 40), seed=3).images
         kind = torch.arange(12) % 4
@@ -139,35 +131,35 @@ class TestGroups:
             tuple(f"{row:02}" for row in range(24)),
             Labels(who, tuple(map(str, range(12)))),
         )
-        group = release(make(k=3), images).notes["group"]
+        group = release(make_kanon(k=3), images).notes["group"]
         assert len(group.unique()) == 4
         for number in group.unique():
             assert len(kind[who[group == number]].unique()) == 1
 
-    def test_several_photographs_of_a_person_are_in_one_group(self, people, make):
-        group = release(make(k=2), people).notes["group"]
+    def test_several_photographs_of_a_person_are_in_one_group(self, people, make_kanon):
+        group = release(make_kanon(k=2), people).notes["group"]
         for person in range(11):
             assert len(group[people.identity.values == person].unique()) == 1
 
-    def test_without_labels_every_image_is_a_person(self, make_set, make):
-        made = release(make(k=4), make_set(9))
+    def test_without_labels_every_image_is_a_person(self, make_set, make_kanon):
+        made = release(make_kanon(k=4), make_set(9))
         assert sorted(made.notes["group"].bincount().tolist()) == [4, 5]
         assert made.notes["grouped"].startswith("every image counted as a person of its own")
         assert made.notes["groups"] == "2 of 4 to 5 persons"
 
-    def test_too_few_persons(self, people, make):
+    def test_too_few_persons(self, people, make_kanon):
         with pytest.raises(EntrantError, match="11 persons are too few for groups of k=12: use k=11 or less"):
-            release(make(k=12), people)
+            release(make_kanon(k=12), people)
         alone = people.select((people.identity.values == 0).nonzero().flatten())
         with pytest.raises(EntrantError, match="1 persons are too few for groups of k=5: give at least 2 persons"):
-            release(make(), alone)
+            release(make_kanon(), alone)
 
     @pytest.mark.parametrize("surrogate", ["pixels", "style"])
     @pytest.mark.parametrize("k", [2, 3])
-    def test_duplicated_photographs_are_grouped_and_reported(self, surrogate, k, people, make):
+    def test_duplicated_photographs_are_grouped_and_reported(self, surrogate, k, people, make_kanon):
         """Everybody looks the same; then two persons do."""
         same = people.with_images(people.images[:1].expand(26, -1, -1, -1).contiguous())
-        made = release(make(k=k, surrogate=surrogate), same)
+        made = release(make_kanon(k=k, surrogate=surrogate), same)
         assert made.notes["group"].bincount().min() >= k
         assert made.notes["same embedding"].startswith("11 persons have exactly the embedding of another")
         if surrogate == "pixels":
@@ -175,17 +167,17 @@ class TestGroups:
         single = smooth_people(8, 1, (48, 40))
         pixels = single.images.clone()
         pixels[5] = pixels[2]
-        pair = release(make(k=k, surrogate=surrogate), single.with_images(pixels))
+        pair = release(make_kanon(k=k, surrogate=surrogate), single.with_images(pixels))
         assert pair.notes["same embedding"].startswith("2 persons")
         assert pair.notes["group"][5] == pair.notes["group"][2]
-        assert "same embedding" not in release(make(k=k, surrogate=surrogate), single).notes
+        assert "same embedding" not in release(make_kanon(k=k, surrogate=surrogate), single).notes
 
     @settings(max_examples=20, deadline=None)
     @given(persons=st.integers(2, 20), photographs=st.integers(1, 3), k=st.integers(2, 6))
-    def test_no_group_is_smaller_than_k(self, persons, photographs, k, make, make_set):
+    def test_no_group_is_smaller_than_k(self, persons, photographs, k, make_kanon, make_set):
         k = min(k, persons)
         images = make_set(persons * photographs, 5, 6, persons=persons)
-        group = release(make(k=k), images).notes["group"]
+        group = release(make_kanon(k=k), images).notes["group"]
         assert group.unique().tolist() == list(range(int(group.max()) + 1))
         for number in group.unique():
             assert len(images.identity.values[group == number].unique()) >= k

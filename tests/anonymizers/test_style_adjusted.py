@@ -17,17 +17,12 @@ from benchmark.errors import EntrantError
 from benchmark.images import ImageSet, Labels
 from benchmark.protocols import Controller
 from tests.anonymizers.style_oracle import GROUPS, group_means, near, picture
-from tests.anonymizers.tiny_generators import smooth_people, write_tiny
+from tests.anonymizers.tiny_generators import smooth_people
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    return str(write_tiny(tmp_path_factory.mktemp("generator") / "tiny.safetensors"))
-
-
-@pytest.fixture(scope="module")
-def generator(file):
-    return load_generator(file)
+def generator(tiny_file):
+    return load_generator(tiny_file)
 
 
 @pytest.fixture(scope="module")
@@ -56,28 +51,28 @@ class TestAdjusted:
     def asked(self, images):
         return Request(images, images.identity.values, GROUPS, Controller())
 
-    def test_where_everybody_resembles_everybody_it_ends_near_the_mean_face(self, file, generator):
+    def test_where_everybody_resembles_everybody_it_ends_near_the_mean_face(self, tiny_file, generator):
         """All are matched in all ten rounds, so their weights stay equal and the gain is 0.8 to the tenth."""
         asked = self.asked(striped(200, 2))
         mean = generator.network.mean_latent.double()
         wanted = mean + 0.8**10 * (group_means(generator, asked) - mean)
-        near(Style(file, "adjusted", k=3).render(asked), picture(generator, wanted))
+        near(Style(tiny_file, "adjusted", k=3).render(asked), picture(generator, wanted))
         assert asked.notes["adjusted"].startswith(
             "3 of 3 groups mixed anew in 10 rounds; in 3 more than 1/3 of the members"
         )
 
-    def test_in_compat_mode_it_ends_at_the_origin(self, file, generator):
+    def test_in_compat_mode_it_ends_at_the_origin(self, tiny_file, generator):
         """A hundred rounds, in which the members' factor does not compound."""
         asked = self.asked(striped(200, 2))
         wanted = 0.8**101 * group_means(generator, asked)
-        near(Style(file, "adjusted", k=3, compat=True).render(asked), picture(generator, wanted))
+        near(Style(tiny_file, "adjusted", k=3, compat=True).render(asked), picture(generator, wanted))
 
-    def test_where_nobody_is_resembled_it_is_naive(self, file):
+    def test_where_nobody_is_resembled_it_is_naive(self, tiny_file):
         asked = self.asked(striped(2, 20))
-        assert torch.equal(Style(file, "adjusted", k=3).render(asked), Style(file).render(asked))
+        assert torch.equal(Style(tiny_file, "adjusted", k=3).render(asked), Style(tiny_file).render(asked))
         assert asked.notes["adjusted"].startswith("0 of 3 groups mixed anew in 0 rounds; in 0 more than 1/3")
 
-    def test_a_surrogate_without_a_face_has_no_distance(self, file, generator, people):
+    def test_a_surrogate_without_a_face_has_no_distance(self, tiny_file, generator, people):
         """A recogniser that finds no face gives NaN, which is neither near nor far."""
         asked = Request(people, people.identity.values, GROUPS, Controller())
         compare = comparison(asked, generator)
@@ -119,7 +114,7 @@ class TestAdjusted:
 
         return describing
 
-    def test_distances_are_means_over_a_persons_photographs(self, file, generator, people):
+    def test_distances_are_means_over_a_persons_photographs(self, tiny_file, generator, people):
         asked = Request(people, people.identity.values, GROUPS, Controller())
         compare = comparison(asked, generator)
         latents = group_means(generator, asked).float()
@@ -131,10 +126,10 @@ class TestAdjusted:
             wanted = np.mean([float((originals[row] - surrogates[group]).norm()) for row in rows])
             assert np.isnan(distance) if group == 1 else distance == pytest.approx(wanted), person
 
-    def test_needs_two_photographs_of_somebody(self, file):
+    def test_needs_two_photographs_of_somebody(self, tiny_file):
         images = smooth_people(10, 1)
         with pytest.raises(EntrantError, match=r"there are not two photographs of anybody: use mix=naive") as caught:
-            Style(file, "adjusted").render(self.asked(images))
+            Style(tiny_file, "adjusted").render(self.asked(images))
         assert "\n" not in str(caught.value)
 
 

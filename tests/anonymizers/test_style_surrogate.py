@@ -19,17 +19,12 @@ from benchmark.hashing import sha256_json, sha256_tensor
 from benchmark.protocols import Controller
 from tests.anonymizers.generator_files import rosinality_state
 from tests.anonymizers.style_oracle import GROUPS, group_means, near, person_means, picture
-from tests.anonymizers.tiny_generators import smooth_people, write_tiny
+from tests.anonymizers.tiny_generators import smooth_people
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    return str(write_tiny(tmp_path_factory.mktemp("generator") / "tiny.safetensors"))
-
-
-@pytest.fixture(scope="module")
-def generator(file):
-    return load_generator(file)
+def generator(tiny_file):
+    return load_generator(tiny_file)
 
 
 @pytest.fixture(scope="module")
@@ -106,40 +101,40 @@ class TestDrawn:
 
 
 class TestMixes:
-    def test_naive_is_the_mean_of_the_persons_means(self, file, generator, asked):
-        near(Style(file).render(asked), picture(generator, group_means(generator, asked)))
-        assert len({bytes(face.numpy()) for face in Style(file).render(asked)}) == 3
+    def test_naive_is_the_mean_of_the_persons_means(self, tiny_file, generator, asked):
+        near(Style(tiny_file).render(asked), picture(generator, group_means(generator, asked)))
+        assert len({bytes(face.numpy()) for face in Style(tiny_file).render(asked)}) == 3
 
-    def test_random_weighs_persons(self, file, generator, asked):
-        made = Style(file, "random").render(asked)
+    def test_random_weighs_persons(self, tiny_file, generator, asked):
+        made = Style(tiny_file, "random").render(asked)
         digests = [sorted(map(sha256_tensor, asked.images.images[asked.of_image == person])) for person in range(10)]
         weights = torch.tensor([random_weight(sha256_json(owned), 4) for owned in digests], dtype=torch.float64)
         near(made, picture(generator, group_means(generator, asked, weights)))
         other = dataclasses.replace(asked, controller=Controller(seed=5))
-        assert not torch.equal(Style(file, "random").render(other), made)
+        assert not torch.equal(Style(tiny_file, "random").render(other), made)
 
-    def test_random_in_compat_mode_is_the_published_arithmetic(self, file, generator, asked):
+    def test_random_in_compat_mode_is_the_published_arithmetic(self, tiny_file, generator, asked):
         """Divided by the number of members, times 1.67: away from the origin by a third on average."""
         weights = torch.from_numpy(np.random.default_rng(4).uniform(0.6, 1, 10))
         share = torch.stack([weights[asked.groups == group].mean() for group in range(3)])
         wanted = group_means(generator, asked, weights) * share[:, None, None] * 1.67
-        near(Style(file, "random", compat=True).render(asked), picture(generator, wanted))
+        near(Style(tiny_file, "random", compat=True).render(asked), picture(generator, wanted))
 
-    def test_steps_change_the_latents_that_are_mixed(self, file, generator, asked):
-        made = Style(file, steps=5).render(asked)
+    def test_steps_change_the_latents_that_are_mixed(self, tiny_file, generator, asked):
+        made = Style(tiny_file, steps=5).render(asked)
         means = person_means(generator, asked, steps=5)
         near(made, picture(generator, torch.stack([means[asked.groups == group].mean(dim=0) for group in range(3)])))
-        assert not torch.equal(made, Style(file).render(asked))
+        assert not torch.equal(made, Style(tiny_file).render(asked))
 
     @pytest.mark.parametrize("size", [(20, 17), (40, 40)])
-    def test_other_sizes_come_back_at_theirs(self, size, file, generator):
+    def test_other_sizes_come_back_at_theirs(self, size, tiny_file, generator):
         people = smooth_people(10, 1, size)
         asked = Request(people, people.identity.values, GROUPS, Controller())
-        near(Style(file).render(asked), picture(generator, group_means(generator, asked), size))
+        near(Style(tiny_file).render(asked), picture(generator, group_means(generator, asked), size))
 
     @pytest.mark.parametrize("style", [{}, {"mix": "random"}, {"mix": "adjusted", "k": 3}, {"steps": 2}], ids=str)
-    def test_depends_neither_on_batches_nor_on_order(self, style, file, asked):
-        maker = Style(file, **style)
+    def test_depends_neither_on_batches_nor_on_order(self, style, tiny_file, asked):
+        maker = Style(tiny_file, **style)
         plain = maker.render(asked)
         order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
         again = Request(
@@ -153,22 +148,23 @@ class TestMixes:
 
 
 class TestShape:
-    def test_truncation_ends_at_the_mean_face(self, file, generator, asked):
+    def test_truncation_ends_at_the_mean_face(self, tiny_file, generator, asked):
         mean = generator.network.mean_latent.double()
         groups = group_means(generator, asked)
-        near(Style(file, psi=0.5).render(asked), picture(generator, mean + 0.5 * (groups - mean)))
-        near(Style(file, psi=1e-6).render(asked), picture(generator, mean.expand(3, -1, -1)))
+        near(Style(tiny_file, psi=0.5).render(asked), picture(generator, mean + 0.5 * (groups - mean)))
+        near(Style(tiny_file, psi=1e-6).render(asked), picture(generator, mean.expand(3, -1, -1)))
         distances = [
-            (Style(file, psi=psi).shaped(groups.float(), generator).double() - mean).norm() for psi in (0.25, 0.5, 1, 2)
+            (Style(tiny_file, psi=psi).shaped(groups.float(), generator).double() - mean).norm()
+            for psi in (0.25, 0.5, 1, 2)
         ]
         assert torch.stack(distances) / distances[2] == pytest.approx(torch.tensor([0.25, 0.5, 1, 2]), rel=1e-5)
 
     @pytest.mark.parametrize(("layers", "first", "last"), [("coarse", 0, 3), ("middle", 4, 5), ("all", 0, 5)])
-    def test_other_layers_show_the_mean_face(self, layers, first, last, file, generator, asked):
+    def test_other_layers_show_the_mean_face(self, layers, first, last, tiny_file, generator, asked):
         wanted = generator.network.mean_latent.double().expand(3, -1, -1).clone()
         wanted[:, first : last + 1] = group_means(generator, asked)[:, first : last + 1]
-        near(Style(file, layers=layers).render(asked), picture(generator, wanted))
+        near(Style(tiny_file, layers=layers).render(asked), picture(generator, wanted))
 
-    def test_layers_that_are_not_there(self, file, asked):
+    def test_layers_that_are_not_there(self, tiny_file, asked):
         with pytest.raises(EntrantError, match="layers=fine are not in a generator of 6"):
-            Style(file, layers="fine").render(asked)
+            Style(tiny_file, layers="fine").render(asked)
