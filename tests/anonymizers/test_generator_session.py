@@ -193,8 +193,8 @@ class TestSession:
             self.train(people[:31], tmp_path / "g.safetensors")
 
     def test_the_discriminator_joins_on_the_way(self):
-        joins = Plan(3_600).recipe().adversarial_from
-        assert Plan(3_600).recipe() == Recipe()
-        assert Plan(7_200).recipe().adversarial_from == 2 * joins
+        joins = Plan(3_500).recipe().adversarial_from
+        assert Plan(3_500).recipe() == Recipe()
+        assert Plan(7_000).recipe().adversarial_from == 2 * joins
         assert Plan(12_000, 7).recipe().adversarial_from == 7
         assert Plan(12_000, seed=3).recipe().seed == 3

@@ -91,14 +91,16 @@ class TestRows:
         assert sorted(seen[:30]) == sorted(seen[30:60]) == list(range(30))
         assert seen[:30] != seen[30:60]
 
-    def test_the_rate_rises_and_falls(self, people):
-        made = trainer(people, Recipe(steps=4000, rate=1.0))
-        rates = []
-        for step in (0, 299, 2000, 3999):
+    @pytest.mark.parametrize(("joins", "planned"), [(3000, 12_000), (100, 4000)])
+    def test_the_rate_rises_and_falls_and_halves_against_the_discriminator(self, joins, planned, people):
+        made = trainer(people, Recipe(steps=4000, adversarial_from=joins, rate=1.0))
+        rates, wanted = [], []
+        for step in (0, 50, 299, joins - 1, joins, 3999):
             made.step = step
             rates.append(made._rate())
-        assert rates[:3] == pytest.approx([1 / 300, 1, 0.5], abs=0.03)
-        assert 0 < rates[3] < 0.06
+            wanted.append((0.525 + 0.475 * np.cos(np.pi * step / planned)) * (0.5 if step >= joins else 1))
+        wanted = np.array(wanted) * np.minimum(1, (np.array([0, 50, 299, joins - 1, joins, 3999]) + 1) / 300)
+        assert rates == pytest.approx(wanted)
 
 
 class TestFocus:

@@ -27,9 +27,9 @@ THREADS = click.option("--threads", type=click.IntRange(1), help="Computing thre
 CHOICE = ("suite", "data", "size", "groups", "referee")
 train_options = stacked(
     click.option("--out", type=FOLDER, required=True, help="File of the generator, ending in .safetensors."),
-    click.option("--steps", type=click.IntRange(1), default=3_600, show_default=True, help="Steps in all."),
+    click.option("--steps", type=click.IntRange(1), default=3_500, show_default=True, help="Steps in all."),
     click.option(
-        "--adversarial-from", type=click.IntRange(0), help="Step at which the discriminator joins. Default: after 5/6 of all."
+        "--adversarial-from", type=click.IntRange(0), help="Step at which the discriminator joins. Default: after 6/7 of all."
     ),
     click.option(
         "--people", type=click.IntRange(10), default=12_000, show_default=True,

@@ -26,17 +26,17 @@ class Recipe:
         seed: of start weights and batches.
     """
 
-    steps: int = 3_600
+    steps: int = 3_500
     adversarial_from: int = 3_000
     batch: int = 16
     rate: float = 1.2e-2
     encoder_share: float = 0.085
-    adversary_rate: float = 4e-4
-    adversarial: float = 0.4
+    adversary_rate: float = 2e-4
+    adversarial: float = 0.2
     perceptual: float = 0.5
     naming: float = 0.5
     reading: float = 0.05
-    generated: int = 10
+    generated: int = 6
     average: int = 64
     focus: float = 10.0
     smooth: float = 0.998

@@ -36,7 +36,7 @@ class Plan:
 
     Attributes:
         steps: in all.
-        adversarial_from: step at which the discriminator joins; None for five sixths of all.
+        adversarial_from: step at which the discriminator joins; None for six sevenths of all.
         seed: of start weights and batches.
     """
 
@@ -46,7 +46,7 @@ class Plan:
 
     def recipe(self) -> Recipe:
         """The recipe with the rest at its defaults."""
-        joins = round(5 * self.steps / 6) if self.adversarial_from is None else self.adversarial_from
+        joins = round(6 * self.steps / 7) if self.adversarial_from is None else self.adversarial_from
         return Recipe(steps=self.steps, adversarial_from=joins, seed=self.seed)
 
 

@@ -32,6 +32,9 @@ from anonymizers.kanonymity.training.losses import (
 )
 from anonymizers.kanonymity.training.recipe import Recipe
 
+PLANNED = 4
+"""Times the steps before the discriminator joins that the learning rate is planned for: it stays high, because averages are
+spoiled, overdrawn or pale, where the generator follows too slowly."""
 STEEPEST = 1.0
 """Norm that gradients are clipped to."""
 MEMORY = 256
@@ -141,10 +144,11 @@ class Trainer:
         return torch.stack([orders[int(place) // total][int(place) % total] for place in places])
 
     def _rate(self) -> float:
-        """A short warm-up, then half a cosine; half of it against the discriminator."""
-        warm = min(1.0, (self.step + 1) / 300) * (1.0 if self.step < self.recipe.adversarial_from else 0.5)
-        done = self.step / self.recipe.steps
-        return self.recipe.rate * warm * (0.05 + 0.95 * 0.5 * (1 + torch.cos(torch.tensor(done * torch.pi)).item()))
+        """A short warm-up, then the beginning of half a cosine; half of it against the discriminator."""
+        recipe = self.recipe
+        warm = min(1.0, (self.step + 1) / 300) * (1.0 if self.step < recipe.adversarial_from else 0.5)
+        done = self.step / max(recipe.steps, PLANNED * recipe.adversarial_from)
+        return recipe.rate * warm * (0.05 + 0.95 * 0.5 * (1 + torch.cos(torch.tensor(done * torch.pi)).item()))
 
     def _batch(self) -> Batch:
         """The photographs of this step, mirrored or not, and what is known of them."""
