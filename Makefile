@@ -12,7 +12,7 @@ help:
 	@echo "make boards        run portraits-v1 and regenerate results/portraits-v1"
 	@echo "make bench         speed and memory as ratios"
 	@echo "make weights       train the referees of the portraits suites anew"
-	@echo "make generator     train the generator of the portraits suites anew (about an hour of one core; resumes)"
+	@echo "make generator     train the generator of the portraits suites anew (about half an hour of one core; resumes)"
 	@echo "make panel         simulate the panels of the portraits suites and train their networks anew"
 	@echo "make schema        export the JSON Schema of a record"
 
