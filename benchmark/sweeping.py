@@ -284,7 +284,11 @@ def with_knee(report: Tuning, metric: str) -> Tuning:
     place = knee_of(x, y, allowed) if len(x) > 2 else None
     if place is None:
         measured = [report.values[row] for row in places]
-        return report.model_copy(update={"no_knee": why_no_knee(report, metric, measured, any(allowed))})
+        why = why_no_knee(report, metric, measured, any(allowed))
+        bend = knee_of(x, y, [True] * len(x)) if report.bounded and len(x) > 2 else None
+        if bend is not None:
+            why += f"; the curve of {metric} itself bends at {report.parameter} = {measured[bend]}"
+        return report.model_copy(update={"no_knee": why})
     rule = RULE + (AMONG if report.bounded else "")
     knee = Knee(value=report.values[places[place]], metric=metric, rule=rule)
     return report.model_copy(update={"knee": knee, "no_knee": ""})

@@ -163,7 +163,8 @@ def test_a_report_suggests_only_what_no_metric_forbids() -> None:
     report = report.model_copy(update={"curves": (report.curves[0], strict, *report.curves[2:])})
     nothing = with_knee(report, report.curves[0].metric)
     assert nothing.knee is None
-    assert nothing.no_knee == "every value is refused: by named, too large (k=2, 5, 9)"
+    bends = "the curve of loss(network=x) itself bends at k = 5"
+    assert nothing.no_knee == f"every value is refused: by named, too large (k=2, 5, 9); {bends}"
 
 
 def test_the_reason_for_no_knee_names_all_that_refuse() -> None:
@@ -175,7 +176,8 @@ def test_the_reason_for_no_knee_names_all_that_refuse() -> None:
     strict = other.model_copy(update={"allowed": (1.0, 0.1, 0.1)})
     both = report.model_copy(update={"curves": (loss, named, strict, report.curves[3])})
     words = f"by named, too large (k=2), by {other.metric}, too large (k=5, 9)"
-    assert with_knee(both, loss.metric).no_knee == f"every value is refused: {words}"
+    bends = f"the curve of {loss.metric} itself bends at k = 5"
+    assert with_knee(both, loss.metric).no_knee == f"every value is refused: {words}; {bends}"
     short = loss.model_copy(update={"values": (0.5, None, None)})
     one = report.model_copy(update={"curves": (short, *report.curves[1:])})
     words = f"every value at which {loss.metric} was measured is refused: by named, too large (k=2)"
