@@ -11,6 +11,7 @@ from anonymizers.kanonymity.surrogates import Request
 from anonymizers.kanonymity.surrogates.proxies import Recipe
 from benchmark.faces import canonical
 from benchmark.images import ImageSet, Labels
+from benchmark.protocols import Controller
 
 SIZE = (48, 40)
 TINY = Recipe(people=8, steps=4, batch=4, width=0.1)
@@ -35,6 +36,13 @@ def smooth_faces(make_set, count, persons, seed=0, name="image"):
         {"expression": Labels(torch.arange(count) % 3, ("happy", "neutral", "sad"))},
         landmarks_near(count, generator),
     )
+
+
+def requested(make_set):
+    """24 images of 10 persons in 3 groups, and 20 images of 8 others."""
+    images, train = smooth_faces(make_set, 24, 10), smooth_faces(make_set, 20, 8, seed=1, name="other")
+    groups = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 2])
+    return Request(images, images.identity.values, groups, Controller(train=train, batch_size=7))
 
 
 def shuffled(request, seed=0):

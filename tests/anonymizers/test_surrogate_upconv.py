@@ -17,8 +17,8 @@ from benchmark.images import ImageSet, Labels
 from benchmark.protocols import Controller
 from tests.anonymizers.surrogate_requests import (
     TINY,
+    requested,
     shuffled,
-    smooth_faces,
 )
 
 
@@ -30,10 +30,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def asked(make_set):
-    """24 images of 10 persons in 3 groups, and 20 images of 8 others."""
-    images, train = smooth_faces(make_set, 24, 10), smooth_faces(make_set, 20, 8, seed=1, name="other")
-    groups = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 2])
-    return Request(images, images.identity.values, groups, Controller(train=train, batch_size=7))
+    return requested(make_set)
 
 
 def _first_of_each(proxies):

@@ -22,8 +22,8 @@ from tests.anonymizers.surrogate_requests import (
     TINY,
     exact_means,
     only,
+    requested,
     shuffled,
-    smooth_faces,
 )
 
 MAKERS = [Pixels(), Eigenfaces(), Eigenfaces(basis="set"), Appearance(), Appearance(basis="set"), UpConv(TINY)]
@@ -37,10 +37,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def asked(make_set):
-    """24 images of 10 persons in 3 groups, and 20 images of 8 others."""
-    images, train = smooth_faces(make_set, 24, 10), smooth_faces(make_set, 20, 8, seed=1, name="other")
-    groups = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 2])
-    return Request(images, images.identity.values, groups, Controller(train=train, batch_size=7))
+    return requested(make_set)
 
 
 class TestEveryMaker:
